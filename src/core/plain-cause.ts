@@ -11,6 +11,7 @@ export const plainCause = (text: string): string =>
     .replace(/No connection established: undefined/, 'the HTTP proxy set by http_proxy does not connect us')
     .replace(/No connection established: (?=.)/, '')
     .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')
+    .replace(/Deadline exceeded after ([\d.]+)s?,.*waiting for name resolution.*$/is, notResolved)
     // gRPC appends how it spent the time.
     .replace(
       /Deadline exceeded after ([\d.]+)s?(,.*)?$/s,
@@ -25,6 +26,9 @@ export const plainCause = (text: string): string =>
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 500);
+
+const notResolved = (_: string, seconds: string): string =>
+  `no answer within ${roundedSeconds(seconds)} s, because its name is not resolved`;
 
 const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) * 10) / 10;
 

@@ -151,7 +151,7 @@ export class Calls {
         signal,
         patienceMs: () => this.members.selector.patienceMs(host),
         onSilent: () => {
-          this.members.selector.suspect(host, 'no answer');
+          this.members.selector.suspect(host, `no answer${host.whySilent}`);
           onSilent();
         },
         onTimeout: () => {
@@ -161,6 +161,7 @@ export class Calls {
             this.members.silent(host, client);
           this.#tokens.unanswered(token, sentAtMs);
         },
+        whySilent: () => host.whySilent,
         onMessage: (message) => this.members.complaint(host, message),
         onFailure: (status) => this.failed(host, client, status, token),
         telling: (said) => this.members.selector.telling(host, said),
@@ -193,15 +194,9 @@ export class Calls {
   async #prove(host: Host, dueAtMs: number, signal?: AbortSignal): Promise<void> {
     const how = { dueAtMs, signal, onSilent: () => undefined, asked: new Set<Host>(), isProbe: true };
     try {
-      const token = await this.tokenFor('probe', how);
       const key = Buffer.from('etcd-election');
-      await this.#send(
-        host,
-        'probe',
-        (client, options) => client.kv.range({ key, count_only: true }, options),
-        how,
-        token,
-      );
+      const read: Invoke<unknown> = (client, options) => client.kv.range({ key, count_only: true }, options);
+      await this.#askHost(host, 'probe', read, how);
     } catch (fault) {
       if (!(fault instanceof EtcdError && fault.kind === 'refused')) throw fault;
     }

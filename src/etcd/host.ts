@@ -164,8 +164,7 @@ export class Host {
    * and a new client would only start another.
    */
   dropSilent(client: HostClient): void {
-    const isResolving = this.#own?.dials.hasBegun === false;
-    const isKept = this.#unreachable !== undefined || this.isSlow || isResolving;
+    const isKept = this.#unreachable !== undefined || this.isSlow || this.#isResolving;
     if (client !== this.#client || isKept) return;
     this.#silentAtMs = clock.now();
     this.#dropFailed();
@@ -191,6 +190,15 @@ export class Host {
   get justUnreachable(): string | undefined {
     const { reason, atMs } = this.#unreachable ?? { atMs: Number.NEGATIVE_INFINITY };
     return clock.now() - atMs < DIAL_AGAIN_AFTER_MS ? reason : undefined;
+  }
+
+  /** Ends a sentence about a host that does not answer; empty if the reason is unknown. */
+  get whySilent(): string {
+    return this.#isResolving ? ', because its name is not resolved' : '';
+  }
+
+  get #isResolving(): boolean {
+    return this.#own?.dials.hasBegun === false;
   }
 
   #dropFailed(): void {

@@ -97,7 +97,7 @@ function endsOf({ members }: Calls, host: Host, client: HostClient, end: () => v
     renewed: () => members.selector.renewed(host),
     close: end,
     fail: () => {
-      members.selector.suspect(host, 'no answer');
+      members.selector.suspect(host, `no answer${host.whySilent}`);
       end();
       members.silent(host, client);
     },

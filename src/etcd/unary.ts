@@ -26,6 +26,8 @@ export interface CallRequest<T> {
   /** Called at most once: when the host is silent, at the latest when the time limit passes. */
   readonly onSilent: () => void;
   readonly onTimeout: () => void;
+  /** Ends the message for a host that does not answer. */
+  readonly whySilent: () => string;
   /** @returns why the answer does not count; undefined if it counts. */
   readonly onMessage: (message: unknown) => string | undefined;
   readonly onFailure: (status: GrpcStatus) => void;
@@ -48,11 +50,12 @@ export function askOnce<T>(ask: CallRequest<T>): Promise<T> {
     const abort = (): void => stop('aborted', 'aborted');
     const endListening = listenForSilence(ask);
     const cancelTimer = afterTurn(withinMs, () => {
+      const why = ask.whySilent(); // before the connection is dropped
       if (withinMs >= FAIR_MS) {
         endListening(true);
         ask.onTimeout();
       }
-      stop('unavailable', `no answer within ${Math.round(withinMs)} ms`);
+      stop('unavailable', `no answer within ${Math.round(withinMs)} ms${why}`);
     });
     const cleanUp = (): void => {
       cancelTimer();

@@ -11,6 +11,9 @@ const CAUSE_EVERY_MS = 5_000;
 /** How many causes are reported as new in one outage. Causes may alternate without end. */
 const MOST_CAUSES = 5;
 
+/** The time that was left for a call differs from try to try. It makes no new cause. */
+const TIMES = /\d+ ms/g;
+
 export class Outage {
   #now: { readonly sinceMs: number; reason: string; told: Set<string>; toldAtMs: number } | undefined;
 
@@ -26,15 +29,16 @@ export class Outage {
    */
   note(reason = ''): number | undefined {
     const nowMs = clock.now();
+    const cause = reason.replace(TIMES, '');
     if (this.#now === undefined) {
-      this.#now = { sinceMs: nowMs, reason, told: new Set([reason]), toldAtMs: nowMs };
+      this.#now = { sinceMs: nowMs, reason, told: new Set([cause]), toldAtMs: nowMs };
       return 0;
     }
     const now = this.#now;
     now.reason = reason;
-    const isNew = !now.told.has(reason) && now.told.size < MOST_CAUSES;
+    const isNew = !now.told.has(cause) && now.told.size < MOST_CAUSES;
     if (nowMs - now.toldAtMs < (isNew ? CAUSE_EVERY_MS : REMIND_EVERY_MS)) return undefined;
-    if (isNew) now.told.add(reason);
+    if (isNew) now.told.add(cause);
     now.toldAtMs = nowMs;
     return nowMs - now.sinceMs;
   }

@@ -142,3 +142,30 @@ describe.each(seriesOrGiven('3.4', '3.5', 'newest'))('etcd %s', (series) => {
     await eventually(() => bob.leads, { withinMs: NOISE_MS });
   });
 });
+
+/** A member is probed every five seconds. The first probe may come before the member is ready, and the next may be slow. */
+const PROBED_TWICE_MS = 3 * 5_000;
+
+test('L4: tokens that expire between probes do not keep a member away that is back', async () => {
+  const binary = await etcdBinary();
+  await using etcd = await startEtcd({ binary, members: 3, extraArgs: ['--auth-token-ttl=2'] });
+  await addUsers(etcd);
+  await admin(etcd, 'auth', 'enable');
+  const name = freshName();
+  await using alice = await start(etcd, name, 'alice');
+  alice.stand();
+  await eventually(() => alice.leads, { withinMs: 5_000 });
+  // Only a member that is used keeps the token valid.
+  const [term] = alice.terms;
+  term!.every(200, () => term!.put(`election/${name}-log`, 'x').catch(() => undefined));
+
+  const member = etcd.members[2]!;
+  const killedMs = nowMs();
+  await member.kill();
+  const about = (event: string): boolean =>
+    alice.told(event, killedMs).some(({ message }) => message.includes(alice.links[2]!.endpoint));
+  await eventually(() => about('host.away'), { withinMs: 3 * TTL_MS });
+  await member.start();
+
+  await eventually(() => about('host.back'), { withinMs: PROBED_TWICE_MS });
+});

@@ -23,7 +23,7 @@ test.for(['resign', 'close'] as const)(
     proxy.cut();
     await alice.election[end]();
     expect(log.of('release.failed')).toHaveLength(1);
-    proxy.restore();
+    await proxy.restore();
 
     await bob.elected(SOON_MS);
     expect(other.election.isCurrent()).toBe(true);

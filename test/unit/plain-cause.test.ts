@@ -24,6 +24,10 @@ test.for([
     "certificate has expired (etcd's own certificate has expired)",
   ],
   [
+    'Deadline exceeded after 2.500s,waiting for name resolution',
+    'no answer within 2.5 s, because its name is not resolved',
+  ],
+  [
     '40C7A2:error:0A000412:SSL routines:ssl3_read_bytes:sslv3 alert certificate expired:../deps/openssl/ssl/record/rec_layer_s3.c:1605:SSL alert number 45',
     'TLS: alert certificate expired (etcd rejects our client certificate, or requires one)',
   ],

@@ -108,7 +108,9 @@ function judgeFailure(
       return absent(
         check,
         `does not answer: ${error}`,
-        `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
+        /is not resolved/.test(error)
+          ? `the name server does not answer: check DNS on this machine${others}`
+          : `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
       );
     case 'clusters': // not the failure of a single member
     case 'unreachable':
