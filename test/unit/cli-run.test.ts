@@ -115,6 +115,17 @@ describe('a command that is stuck in the kernel', () => {
     expect(end()).toBeUndefined(); // the campaign goes on
   });
 
+  test('a command that we may not kill, because it runs as another user: run ends, and starts no second copy', async () => {
+    const { error, lose, end } = await serving(['--grace', '2s']);
+    vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    lose();
+    await vi.advanceTimersByTimeAsync(2_000 + KILL_WITHIN_MS + 1_000);
+    expect(end()?.exitCode).toBe(1);
+    expect(error.mock.calls.at(0)?.[1]).toMatch(/group 4711, because they run as another user/);
+  });
+
   test('the guardian kills it at every deadline, and again when the runner is gone', async () => {
     const kill = immortalGroup();
     vi.spyOn(process, 'on').mockReturnValue(process);

@@ -8,6 +8,7 @@ import type { Writable } from 'node:stream';
 import { clock } from '../../util/clock.ts';
 import { EXIT } from '../exit-codes.ts';
 import { signalGroup, type Order } from './guardian.ts';
+import { askFor, remainderOf, type Remainder } from './remainder.ts';
 import { GuardianProcess, type OnGuardianLost } from './guardian-process.ts';
 
 /** How a command ended, with the exit code that a shell would return. */
@@ -81,17 +82,26 @@ export class ChildGroup {
    * Kills the command and its group. Waits at most `withinMs`, because a process that is stuck in the kernel does not
    * end.
    *
-   * @returns whether all these processes have ended.
+   * @returns what is left of these processes.
    */
-  async killAll(withinMs: number): Promise<boolean> {
+  async killAll(withinMs: number): Promise<Remainder> {
     const dueMs = clock.now() + withinMs;
     // Each round kills the processes that were forked meanwhile.
-    while (this.#kill()) {
-      if (clock.now() > dueMs) return false;
+    for (let round = 1; this.#kill(); round++) {
+      const isLate = clock.now() > dueMs;
+      const left = isLate || round % ROUNDS_PER_SEARCH === 0 ? this.#left() : 'some';
+      if (left === 'none') break;
+      if (isLate) return left;
       await clock.sleep(LOOK_EVERY_MS);
     }
     this.#guardian.end();
-    return true;
+    return 'none';
+  }
+
+  #left(): Remainder {
+    const left = remainderOf(this.pid);
+    // The command may have moved to another group.
+    return left === 'none' && !hasEnded(this.#child) ? askFor(this.pid) : left;
   }
 
   #kill(): boolean {
@@ -104,6 +114,8 @@ export class ChildGroup {
 const WAIT_AND_BECOME = 'read -r _ <&3 || exit 125; exec 3<&-; exec "$@"';
 
 const LOOK_EVERY_MS = 5;
+/** A search reads /proc, which takes milliseconds if there are many processes. */
+const ROUNDS_PER_SEARCH = 20;
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean =>
   exitCode !== null || signalCode !== null;

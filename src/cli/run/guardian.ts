@@ -6,6 +6,7 @@
  * The guardian runs from text (see guardian-source.ts), because the files of the package may have moved since `run` started.
  */
 import { uptime } from 'node:os';
+import { remainderOf } from './remainder.ts';
 
 /** A message of the runner, one JSON object per line. The newest one counts. */
 export interface Order {
@@ -96,7 +97,8 @@ class DeadlineWatch {
   }
 
   #kill(group: number): void {
-    const isThere = this.#kills++ < MOST_KILLS && signalGroup(group, 'SIGKILL');
+    const isThere =
+      this.#kills++ < MOST_KILLS && signalGroup(group, 'SIGKILL') && remainderOf(group) !== 'none';
     if (isThere) this.#timer = setTimeout(() => this.#look(), KILL_EVERY_MS);
     else if (this.#isAlone) this.#end();
   }

@@ -9,6 +9,7 @@ import { ChildGroup, type ChildEnd } from './child-group.ts';
 import { EXIT } from '../exit-codes.ts';
 import { whyNotStarted } from './start-check.ts';
 import { sharedClockMs, type Order } from './guardian.ts';
+import type { Remainder } from './remainder.ts';
 import type { Narrator } from '../narrator.ts';
 import { graceMs, guardianLimits, KILL_WITHIN_MS, termVariables, type RunOptions } from './run-options.ts';
 import type { Terminal } from '../terminal.ts';
@@ -135,18 +136,25 @@ export class Runner {
     const end = await this.#oversee(term, group);
     // If the term is lost, the runner or the guardian may have stopped the command. Its exit code then says nothing.
     const lost = end === 'lost' || !term.isCurrent();
-    if (!(await group.killAll(KILL_WITHIN_MS)))
-      this.#narrator.logger.error(
-        { event: 'command.immortal' },
-        `processes of group ${group.pid} still run after SIGKILL`,
-      );
+    const left = await group.killAll(KILL_WITHIN_MS);
+    if (left !== 'none') this.#tellLeft(group.pid, left);
     this.#group = undefined;
     const { exitCode, how } = await Promise.race([group.ended, Promise.resolve(STUCK)]);
     this.#narrator.say('command.ended', { exitCode, lost }, `${command} ${how}`);
     this.#endedWith = lost ? undefined : exitCode;
     if (!lost) await this.#hold(term, startedMs);
     if (!lost || this.#stop.signal.aborted) this.finish(exitCode);
+    else if (left === 'foreign') this.finish(EXIT.failed);
     else if (once) this.finish(EXIT.noLeader);
+  }
+
+  #tellLeft(group: number, left: Remainder): void {
+    this.#narrator.logger.error(
+      { event: 'command.immortal' },
+      left === 'foreign'
+        ? `run may not kill processes of group ${group}, because they run as another user. So run starts no second copy, and ends`
+        : `processes of group ${group} still run after SIGKILL`,
+    );
   }
 
   #tellUnguarded(reason: string): void {
