@@ -29,3 +29,14 @@ test('alternating causes are not reported each time', () => {
   }
   expect(told).toBeLessThanOrEqual(12);
 });
+
+test('the time that was left for a call makes no new cause', () => {
+  const outage = new Outage();
+  expect(outage.note('no answer within 1500 ms')).toBe(0);
+  for (const ms of [1499, 999, 0, 1498, 997]) {
+    vi.advanceTimersByTime(6_000);
+    expect(outage.note(`no answer within ${ms} ms`)).toBeUndefined();
+  }
+  vi.advanceTimersByTime(6_000);
+  expect(outage.note('connect ECONNREFUSED 127.0.0.1:2379')).toBe(36_000);
+});
