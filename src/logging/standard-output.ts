@@ -6,6 +6,7 @@
  * `onLeader` would also lose lines.
  */
 import { writeSync } from 'node:fs';
+import { shared } from '../loop-guard/registry.ts';
 import { after } from '../util/clock.ts';
 import { sleepInThisThread } from '../util/thread-sleep.ts';
 
@@ -22,6 +23,8 @@ export class StandardOutput {
   /** What is not written yet. May begin with the rest of a line, if a write has failed in the middle. */
   #kept: Buffer = Buffer.alloc(0);
   #cancelRetry: (() => void) | undefined;
+  /** Contains this output while a full pipe holds back its lines. */
+  #held: Set<StandardOutput> | undefined;
 
   /** @param write writes at once, and returns how many bytes it took. */
   constructor(write: (bytes: Uint8Array) => number = (bytes) => writeSync(1, bytes)) {
@@ -32,7 +35,7 @@ export class StandardOutput {
     // Node makes a pipe non-blocking when `process.stdout` is first read. A full blocking pipe would stop the event loop.
     void process.stdout;
     const out = new StandardOutput();
-    process.on('exit', () => out.end());
+    out.#held = heldOutputs();
     return out;
   }
 
@@ -57,11 +60,27 @@ export class StandardOutput {
   #writeKept(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
+    this.#held?.delete(this);
     try {
       while (this.#kept.length > 0) this.#kept = this.#kept.subarray(this.#write(this.#kept));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
       this.#cancelRetry = after(RETRY_AFTER_MS, () => this.#writeKept(), true);
+      this.#held?.add(this);
     }
   }
 }
+
+/**
+ * The outputs that get a last chance when the process exits. All loaded copies of this module share one listener, because test
+ * runners and hot reload load many copies. A listener that is added during the exit would not be called.
+ */
+const heldOutputs = (): Set<StandardOutput> =>
+  shared('held-outputs', '', () => {
+    const held = new Set<StandardOutput>();
+    process.on('exit', () => {
+      const outputs = [...held]; // a copy: `end()` removes and adds its output, so a loop over the set would not end
+      for (const out of outputs) out.end();
+    });
+    return held;
+  });

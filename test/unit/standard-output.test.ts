@@ -56,6 +56,16 @@ describe('standard output', () => {
     expect(target.text.length).toBe(1_048_576);
   });
 
+  test('many loaded copies of the module add one exit listener', async () => {
+    const before = process.listenerCount('exit');
+    for (let copy = 0; copy < 12; copy++) {
+      vi.resetModules();
+      const { StandardOutput: Copy } = await import('../../src/logging/standard-output.ts');
+      Copy.open();
+    }
+    expect(process.listenerCount('exit') - before).toBeLessThanOrEqual(1);
+  });
+
   test('the exit does not wait for a reader that is stuck', () => {
     const target = new Target();
     Object.assign(target, { room: 0, code: 'EAGAIN' });
