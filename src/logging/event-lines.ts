@@ -226,7 +226,7 @@ export const lines: { readonly [T in ElectionEventType]: Line<T> } = {
     (e) =>
       (e.origin === 'environment'
         ? `calls of election "${e.election}" fail because of etcd or the network (${e.rounds} in a short time), and the loop guard delays the error of every failed call`
-        : `loop guard of election "${e.election}" tripped, because ${e.rounds} rounds or new elections came too fast. The guard delays every round`) +
+        : `loop guard of election "${e.election}" tripped, because ${e.rounds} rounds, new elections or other calls came too fast. The guard delays each of them`) +
       `, now by ${Math.round(e.holdMs)} ms${e.calledFrom === undefined ? '' : `; called from ${e.calledFrom}`}`,
   ],
   'observers.many': [

@@ -53,6 +53,12 @@ describe('each event', () => {
     expect(log.lines[0]!.msg).toContain(said);
   });
 
+  test('a guard that other calls have tripped, such as leader(), does not speak of rounds only', () => {
+    const log = new RecordedLog();
+    writeLine(samples['guard.tripped'].event, log.logger, 0);
+    expect(log.lines[0]!.msg).toContain('6 rounds, new elections or other calls came too fast');
+  });
+
   test('times have at most one decimal, in lines only', () => {
     const log = new RecordedLog();
     const event = { ...samples['candidate.waiting'].event, waitedMs: 5000.359_085 };
