@@ -27,6 +27,7 @@ export type CallbackName =
  * - `stopped-late`: the work still ran when most of the drain had passed, so `onFollower` was called early.
  * - `timed-out`: the option `signal` timed out during a term, and so ended the term.
  * - `uncalled`: `isCurrent` was read but not called: its parentheses are missing.
+ * - `closed-client`: the client was closed during a term, so the key could not be deleted.
  * - `earlier-work`: a campaign waits for callbacks of an earlier term that do not end.
  */
 export type UnusualUsage =
@@ -42,6 +43,7 @@ export type UnusualUsage =
   | 'stopped-late'
   | 'timed-out'
   | 'uncalled'
+  | 'closed-client'
   | 'earlier-work';
 
 export type ElectionEvent =

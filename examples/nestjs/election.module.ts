@@ -1,6 +1,9 @@
 /**
  * A NestJS module that campaigns after the application has started, and resigns when the application shuts down. The module uses
  * no decorators, so that it compiles with any project settings. `@Module({})` and `@Inject(Election)` would do the same.
+ *
+ * Nest runs `onModuleDestroy` before `beforeApplicationShutdown`, in which this module closes the election. So a provider that closes the
+ * client must do so in `onApplicationShutdown`.
  */
 import type { DynamicModule, OnApplicationBootstrap, BeforeApplicationShutdown } from '@nestjs/common';
 import type { Etcd3 } from 'etcd3';

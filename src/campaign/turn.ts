@@ -18,6 +18,7 @@ import { isForeign } from '../etcd/orphan.ts';
 import { stopWork } from './term-end.ts';
 import { newTerm, watchProgress } from './term-start.ts';
 import {
+  tellClosedClient,
   tellExit,
   tellSharedValue,
   tellUnaskedTerm,
@@ -313,10 +314,11 @@ export class Turn {
     const isOver = term.isOver;
     term.end(reason);
     if (isOver) return;
-    const { report, settings, leaderView } = this.#tools;
+    const { report, election, settings, leaderView, transport } = this.#tools;
     report.stalled(term, reason, settings.ttlSeconds * 1000);
     for (const stop of this.#stopWatches.splice(0)) stop();
     report.termEnded(term, reason);
+    if (transport.isClosed) tellClosedClient(report, election, settings.ttlSeconds);
     leaderView.termOver();
     if (reason === 'closed' || reason === 'resigned') this.#tellUnasked(term, reason);
     else void this.#tellUnused(term);

@@ -18,6 +18,14 @@ export function tellExit(report: CampaignReport, election: string, ttlSeconds: n
   );
 }
 
+export function tellClosedClient(report: CampaignReport, election: string, ttlSeconds: number): void {
+  report.unusual(
+    'closed-client',
+    `the Etcd3 client was closed while this replica led "${election}". The key could not be deleted, and no replica can lead until ` +
+      `the lease expires, in up to ${ttlSeconds} s. Await election.close() before client.close()`,
+  );
+}
+
 /** Records in `turn.awaitedBy` which election has a callback that awaits the term, if there is one. */
 export async function noteAwaiting(turn: { awaitedBy: string | undefined }): Promise<void> {
   await untilNextTurn(); // let the caller await us first

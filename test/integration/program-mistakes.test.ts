@@ -28,6 +28,20 @@ test('client.close() aborts the signal of a term that the program never checks',
   await within(SOON_MS, 'the end', abortOf(signal));
 });
 
+test.for(['at once', 'after the term'] as const)(
+  'client.close() and then close() %s: a warning names the mistake',
+  async (when, { candidate, client, log }) => {
+    const own = client();
+    const alice = candidate('alice', { client: own, ttlSeconds: 60 });
+    const { signal } = await alice.campaign();
+    own.close();
+    if (when === 'after the term') await within(SOON_MS, 'the end', abortOf(signal));
+    await alice.election.close();
+    expect(log.of('usage.unusual')).toMatchObject([{ usage: 'closed-client', level: 40 }]);
+    expect(log.of('usage.unusual')[0]!.msg).toMatch(/client was closed while this replica led .* up to 60 s/);
+  },
+);
+
 describe('callbacks of two elections that close each other', () => {
   for (const callback of ['onFollower', 'onLeader'] as const)
     test(`S5: ${callback} of each awaits close() of the other: both end at once`, async ({
