@@ -5,13 +5,14 @@ import { messageOf } from '../errors.ts';
 import { writeEvidence } from './evidence.ts';
 import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
-import { type RunawayReport, isRunaway, logLine } from './report.ts';
+import { type RunawayReport, isRunaway, logLine, webhookLine } from './report.ts';
 
 const WEBHOOK_MS = 5_000;
 
 /**
  * Publishes a report without the main thread: in the evidence folder and on stderr. A runaway also goes to the webhook. A
- * failure of the folder or of the webhook becomes a note in the report.
+ * failure of the folder or of the webhook becomes a note in the report. The webhook is called last, so its failure also gets
+ * a line of its own.
  *
  * @returns the report with the paths of the evidence.
  */
@@ -31,7 +32,9 @@ export async function fileReport(
     try {
       await send(settings.webhook, JSON.stringify(filed));
     } catch (error) {
-      filed = { ...filed, notes: [...filed.notes, `webhook failed: ${messageOf(error)}`] };
+      const note = `webhook failed: ${messageOf(error)}`;
+      if (settings.log !== false) writeLine(webhookLine(filed, note, settings.log));
+      filed = { ...filed, notes: [...filed.notes, note] };
     }
   }
   return filed;

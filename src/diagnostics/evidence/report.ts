@@ -119,6 +119,12 @@ export function overLine(report: RunawayReport, forMs: number, format: 'text' | 
   return line({ at: new Date().toISOString(), pid, level: 'info', fields, message, format });
 }
 
+/** The line that says that the webhook did not take a report. */
+export function webhookLine({ verdict, pid }: RunawayReport, note: string, format: 'text' | 'json'): string {
+  const fields = { event: 'webhook.failed', verdict };
+  return line({ at: new Date().toISOString(), pid, level: 'error', fields, message: note, format });
+}
+
 interface Line {
   readonly at: string;
   readonly pid: number;
