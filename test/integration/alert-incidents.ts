@@ -216,6 +216,17 @@ export const incidents: Record<string, Story> = {
     ],
     { '29m': [], '50m': ['HeadroomSmall'] },
   ],
+  'HeadroomSmall: not for a TTL above 300 s, whose headroom is beyond the largest bucket': [
+    [
+      ...replica(a, {
+        lease_ttl_seconds: '600x120',
+        'renewal_headroom_seconds_bucket{le="30"}': '0x120',
+        'renewal_headroom_seconds_bucket{le="60"}': '0x120',
+        'renewal_headroom_seconds_bucket{le="+Inf"}': '0+9x120',
+      }),
+    ],
+    { '30m': [], '55m': [] },
+  ],
   'WatchUnsteady: for one replica; not for a restart of etcd with twenty': [
     [
       ...calm(b, 1),
