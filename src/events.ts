@@ -152,7 +152,7 @@ export type ElectionEvent =
       readonly value: string | undefined;
       /**
        * False if etcd has confirmed nothing for one TTL. Also false if we are far back in the queue and have not read the
-       * leader. In both cases another replica may lead.
+       * leader. Also false if our own lease has run out, until etcd shows who leads. In these cases another replica may lead.
        */
       readonly isKnown: boolean;
     }

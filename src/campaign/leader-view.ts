@@ -86,8 +86,10 @@ export class LeaderView {
   /** Reports a new leader, or a new value of the leader, to the log and to `onLeaderChange`. */
   tellChange(): void {
     const { queue, isConfirmed } = this.#watcher;
-    const isKnown = isConfirmed && !queue.isLeaderUnknown;
     const isOwn = queue.leader?.key === this.#ownKey;
+    // Our deadline passes although etcd has said nothing. If etcd has deleted our key meanwhile, another replica may lead.
+    const isOutdated = this.#isLeaseLost && isOwn;
+    const isKnown = isConfirmed && !queue.isLeaderUnknown && !isOutdated;
     const hasEnded = (this.#isLeaseLost || this.#term === 'over') && isOwn;
     // Our own leadership is told only when the term has begun, because `isCurrent()` is false until then.
     if (isOwn && isKnown && !hasEnded && this.#term !== 'begun') return;
