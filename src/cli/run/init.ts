@@ -9,6 +9,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
+import { lostText, lostVariables } from './lost-variables.ts';
 
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
 
@@ -44,6 +45,8 @@ export async function becomeInit(): Promise<number | undefined> {
   const self = [process.execPath, ...process.execArgv, process.argv[1]!, ...process.argv.slice(2)];
   const shell = ['sh', '-c', SHELL_AS_INIT, 'sh', ...self];
   if (existsSync(SHELL)) {
+    const lost = process.argv[2] === 'run' ? lostVariables(process.env) : [];
+    if (lost.length > 0) process.stderr.write(`etcd-election: ${lostText(lost)}\n`);
     if (execve !== undefined) execve.call(process, SHELL, shell, process.env); // does not return
     const code = await belowSubreaper([SHELL, ...shell.slice(1)]);
     if (code !== undefined) return code;
