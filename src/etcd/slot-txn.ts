@@ -91,7 +91,7 @@ export async function settleInSlot(
         { compare: [lastSeen(write)], success: [mark(write, 'never')], failure: [look(write)] },
         options,
       ),
-    { ...limits, isHedged: true, lane: 'settle' },
+    { ...limits, isTimely: true, isHedged: true, lane: 'settle' },
   );
   const { header } = answer;
   const sight = answer.succeeded
@@ -109,7 +109,7 @@ export async function lookIntoSlot(
   const answer = await transport.unary(
     `look into ${key}`,
     (client, options) => client.kv.range({ key: Buffer.from(key) }, options),
-    { ...limits, isHedged: true, lane: 'settle' },
+    { ...limits, isTimely: true, isHedged: true, lane: 'settle' },
   );
   return { header: answer.header, sight: sightIn(answer.kvs) };
 }

@@ -25,6 +25,11 @@ export interface CallLimits extends Omit<Asking, 'isAnonymous'> {
   readonly withinMs: number;
   /** Whether `withinMs` includes the wait for a free place in the lane. Default: false. */
   readonly isTimely?: boolean | undefined;
+  /**
+   * How long to wait for a free place in the lane if no call of the lane is answered meanwhile, in milliseconds. Default: `withinMs`
+   * in all if the call is timely, else no limit.
+   */
+  readonly placeWithinMs?: number | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
   readonly proves?: Proves | undefined;
 }
@@ -52,6 +57,8 @@ export class EtcdTransport {
     settle: new Semaphore(IN_FLIGHT),
     caller: new Semaphore(IN_FLIGHT),
   };
+  /** When the last call of each lane was answered. */
+  readonly #answeredAtMs: Partial<Record<Lane, number>> = {};
   readonly #uses: Uses;
   readonly #changeListeners = new Set<() => void>();
   #isProxied: boolean | undefined;
@@ -131,7 +138,7 @@ export class EtcdTransport {
     const calledAtMs = clock.now();
     const { withinMs, isTimely, signal, proves = 'nothing', lane = 'queue' } = limits;
     const places = this.#lanes[lane];
-    if (!(await places.take({ withinMs: isTimely === true ? withinMs : undefined, signal })))
+    if (!(await this.#takePlace(lane, limits)))
       throw signal?.aborted === true
         ? new EtcdError('aborted', `${what}: aborted`, false)
         : new EtcdError('unavailable', `${what}: too many calls were under way`, false);
@@ -139,11 +146,23 @@ export class EtcdTransport {
       const dueAtMs = withinMs + (isTimely === true ? calledAtMs : clock.now());
       const asked = this.history.known;
       const answer = await this.#used(what, () => this.#calls.ask(what, invoke, dueAtMs, limits));
+      this.#answeredAtMs[lane] = clock.now();
       this.history.told(answer.header, proves, asked);
       if (proves !== 'nothing') this.provenAtMs = Math.max(this.provenAtMs, calledAtMs);
       return answer;
     } finally {
       places.give();
+    }
+  }
+
+  /** Long lines of calls are common. So the wait ends only if the line does not move. */
+  async #takePlace(lane: Lane, { withinMs, isTimely, placeWithinMs, signal }: CallLimits): Promise<boolean> {
+    const limitMs = placeWithinMs ?? (isTimely === true ? withinMs : undefined);
+    for (;;) {
+      const sinceMs = clock.now();
+      if (await this.#lanes[lane].take({ withinMs: limitMs, signal })) return true;
+      const isMoving = (this.#answeredAtMs[lane] ?? -Infinity) >= sinceMs;
+      if (placeWithinMs === undefined || signal?.aborted === true || !isMoving) return false;
     }
   }
 

@@ -104,7 +104,12 @@ export class TermWriter implements TermTools {
     this.#unsent = undefined;
     this.#mustBeCurrent(term);
     await this.#write(term, async ({ settling }) => {
-      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: settling, lane: 'caller' };
+      const limits: CallLimits = {
+        withinMs: CALL_LIMIT_MS,
+        placeWithinMs: CALL_LIMIT_MS,
+        signal: settling,
+        lane: 'caller',
+      };
       const isOurs = await proclaim(this.#tools.transport, this.#candidacy, value, limits).catch(
         (fault: unknown) => {
           // Without our lease, our key is gone too.
@@ -206,6 +211,7 @@ export class TermWriter implements TermTools {
         ? this.#slots.commit(this.#candidacy, write, limits)
         : commitFenced(transport, this.#candidacy, write, {
             withinMs: WRITE_LIMIT_MS,
+            placeWithinMs: CALL_LIMIT_MS,
             signal: settling,
             lane: 'caller',
           });

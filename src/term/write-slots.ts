@@ -71,6 +71,8 @@ export class WriteSlots {
   readonly #writeSlots: WriteSlot[] = [];
   readonly #waiting = new WaitingLine<WriteSlot>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
+  /** When etcd last answered a write. */
+  #answeredAtMs = -Infinity;
   #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
   constructor(transport: EtcdTransport, lease: Pick<Session, 'leaseId' | 'isValid'>) {
@@ -115,12 +117,14 @@ export class WriteSlots {
     writeSlot.slot = beginWrite(writeSlot.slot, randomUUID());
     let outcome: SlottedAnswer;
     try {
-      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, signal: sending, lane: 'caller' };
+      const placeWithinMs = CALL_LIMIT_MS;
+      const limits: CallLimits = { withinMs: CALL_LIMIT_MS, placeWithinMs, signal: sending, lane: 'caller' };
       outcome = await commitInSlot(this.#transport, candidacy, this.#writeIn(writeSlot), write, limits);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       return await this.#afterFault(writeSlot, error, settling);
     }
+    this.#answeredAtMs = clock.now();
     switch (outcome.type) {
       case 'committed':
         writeSlot.slot = done(BigInt(outcome.answer.header.revision));
@@ -291,10 +295,18 @@ export class WriteSlots {
     return writeSlot;
   }
 
+  /** Long lines of writes are common. So the wait ends only if the line does not move. */
   async #nextFree(signal: AbortSignal): Promise<WriteSlot> {
-    const writeSlot = await this.#waiting.wait({ signal }, (late) => this.#give(late));
-    if (writeSlot === undefined) throw new EtcdError('aborted', 'waiting for a slot: aborted', false);
-    return writeSlot;
+    for (let isMoving = true; isMoving && !signal.aborted;) {
+      const sinceMs = clock.now();
+      const limits = { withinMs: CALL_LIMIT_MS, signal };
+      const writeSlot = await this.#waiting.wait(limits, (late) => this.#give(late));
+      if (writeSlot !== undefined) return writeSlot;
+      isMoving = this.#answeredAtMs >= sinceMs;
+    }
+    throw signal.aborted
+      ? new EtcdError('aborted', 'waiting for a slot: aborted', false)
+      : new EtcdError('unavailable', 'too many writes with exactlyOnce were under way', false);
   }
 
   /** Frees a slot, or passes it to the next waiting write. */
