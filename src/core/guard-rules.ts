@@ -83,6 +83,7 @@ const LONGEST_HOLD_MS = 3_600_000;
  * Admits one more round at `nowMs`, and computes how long it must wait.
  *
  * @param isRetry whether it is a retry after an outside cause.
+ * @param begunAtMs when the round began, if etcd has failed it since. The wait for etcd is no pause of the caller.
  */
 export function admit(
   history: GuardHistory,
@@ -91,8 +92,9 @@ export function admit(
   source: DelaySource,
   nowMs: number,
   isRetry = false,
+  begunAtMs: number = nowMs,
 ): Admission {
-  const quietMs = nowMs - history.releasedAtMs;
+  const quietMs = begunAtMs - history.releasedAtMs;
   const forgiven = quietMs > 0 ? Math.floor(quietMs / limits.healthyAfterMs) : 0;
   const past = forgiven >= history.streak ? { ...fresh, rounds: history.rounds } : history;
   const streak = Math.max(0, history.streak - forgiven) + 1;

@@ -42,6 +42,14 @@ const MOST_WRITES = 10_000;
  */
 type CheapAnswer = 'refusals' | 'failures' | 'repeats' | 'idle';
 
+/** When a call began: in which turn of the event loop, and at which time, in milliseconds. */
+interface Begun {
+  readonly turn: number;
+  readonly atMs: number;
+}
+
+const begunNow = (): Begun => ({ turn: eventLoopTurn(), atMs: clock.now() });
+
 export class CallLimiter {
   readonly #scope: ElectionScope;
   readonly #settings: Record<CheapAnswer, GuardSettings>;
@@ -78,9 +86,10 @@ export class CallLimiter {
     answer: CheapAnswer,
     calledFrom: readonly string[] | undefined,
     origin?: Origin,
+    begunAtMs?: number,
   ): Promise<void> {
     const listener = answer === 'idle' ? this.#listenerUnlessReported() : this.#listener;
-    const options = { calledFrom, listener, origin: origin ?? 'caller' };
+    const options = { calledFrom, listener, origin: origin ?? 'caller', begunAtMs };
     await sharedDelayOf(this.#scope, answer).pass(this.#settings[answer], options);
   }
 
@@ -101,7 +110,7 @@ export class CallLimiter {
    */
   write<T>(method: PublicFunction, act: () => Promise<T>, isShut = (): boolean => false): Promise<T> {
     this.count('write');
-    const turn = eventLoopTurn();
+    const begun = begunNow();
     let answer: Promise<T>;
     try {
       if (this.#writes >= MOST_WRITES)
@@ -116,7 +125,7 @@ export class CallLimiter {
       .catch((error: unknown) => {
         if (isShut()) throw error;
         const isOfCaller = error instanceof LeadershipLostError;
-        return this.#failed(error, calledFrom, turn, isOfCaller ? 'caller' : 'environment');
+        return this.#failed(error, calledFrom, begun, isOfCaller ? 'caller' : 'environment');
       })
       .finally(() => {
         this.#writes--;
@@ -155,7 +164,7 @@ export class CallLimiter {
    */
   fail(method: PublicFunction, error: unknown): Promise<never> {
     this.count('fail');
-    return this.#failed(error, this.#calledFrom('failures', method), eventLoopTurn());
+    return this.#failed(error, this.#calledFrom('failures', method), begunNow());
   }
 
   /**
@@ -169,12 +178,12 @@ export class CallLimiter {
   async #failed(
     error: unknown,
     calledFrom: readonly string[] | undefined,
-    turn: number,
+    begun: Begun,
     origin?: Origin,
   ): Promise<never> {
-    const isKnownWithoutEtcd = turn === eventLoopTurn(); // an answer of etcd arrives in a later turn
+    const isKnownWithoutEtcd = begun.turn === eventLoopTurn(); // an answer of etcd arrives in a later turn
     if (isKnownWithoutEtcd) termRefusals.count(clock.now());
-    await this.#pass('failures', calledFrom, origin);
+    await this.#pass('failures', calledFrom, origin, begun.atMs);
     if (isKnownWithoutEtcd) await clock.sleep(1);
     throw error;
   }

@@ -104,6 +104,8 @@ export interface PassOptions {
    * forgives one earlier round.
    */
   readonly isFirst?: boolean | undefined;
+  /** When a failed call began, in milliseconds. Default: now. Its wait for etcd is no pause of the caller. */
+  readonly begunAtMs?: number | undefined;
 }
 
 const CALL_SITES_KEPT = 16;
@@ -170,7 +172,8 @@ export class LoopGuard {
     const isNew = options.isCampaign === true && this.#history.rounds === 0;
     const quietMs = Math.min(options.isFirst === true ? PAUSE_MS : Infinity, settings.healthyAfterMs);
     const limits = { ...settings, healthyAfterMs: quietMs };
-    const admission = admit(earlier, origin, limits, delaySource(settings), now, options.isRetry);
+    const source = delaySource(settings);
+    const admission = admit(earlier, origin, limits, source, now, options.isRetry, options.begunAtMs);
     this.#history = admission.history;
     const admitted = isNew ? newElectionLimiter().admitNew(this, now) : undefined;
     const holdMs = Math.max(admission.holdMs, admitted?.holdMs ?? 0);

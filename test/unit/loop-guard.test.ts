@@ -185,6 +185,17 @@ describe('the rules of the loop guard', () => {
     );
   });
 
+  test('do not take the time that a call waited for etcd for a pause', () => {
+    const limits: GuardLimits = { burst: 5, healthyAfterMs: 2_500 };
+    let history = fresh;
+    for (let round = 1; round <= 20; round++) {
+      const begunAtMs = Math.max(0, history.releasedAtMs);
+      const failedAtMs = begunAtMs + 5_000;
+      ({ history } = admit(history, 'environment', limits, source([BASE_MS]), failedAtMs, false, begunAtMs));
+      expect(isTripped(history, limits)).toBe(round > 5);
+    }
+  });
+
   test('make no delay shorter, or longer than two normal ones, if the clock goes back', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1e7 }), (backMs) => {
