@@ -87,8 +87,8 @@ ${runawayRows}
 
 ## A loop compared with a full load
 
-Each work is measured for 700 ms, on the same machine. A turn is one round of the event loop. An event comes from a socket, a timer or a
-thread.
+Each work is measured for 700 ms, on the same machine. A turn is one round of the event loop. An event comes from a socket or a thread, not
+from a timer.
 
 | work | busy | turns in a second of CPU | events in a turn |
 | --- | --- | --- | --- |

@@ -87,7 +87,7 @@ export class LeaderView {
   tellChange(): void {
     const { queue, isConfirmed } = this.#watcher;
     const isOwn = queue.leader?.key === this.#ownKey;
-    // Our deadline passes although etcd has said nothing. If etcd has deleted our key meanwhile, another replica may lead.
+    // Our deadline can pass without a message of etcd. If etcd has deleted our key meanwhile, another replica may lead.
     const isOutdated = this.#isLeaseLost && isOwn;
     const isKnown = isConfirmed && !queue.isLeaderUnknown && !isOutdated;
     const hasEnded = (this.#isLeaseLost || this.#term === 'over') && isOwn;

@@ -125,8 +125,8 @@ class SharedWatcher {
   readonly #over = new AbortController();
   readonly #onOver: () => void;
   /**
-   * Called at the first answer, when the leader counts as unknown, or at the end. From then on the read does not count
-   * towards the limit of reads.
+   * Called at the earliest of these: the first answer, the moment from which the leader counts as unknown, the end. From
+   * then on the read does not count towards the limit of reads.
    */
   #answered: () => void = () => undefined;
   readonly queueWatcher: QueueWatcher;

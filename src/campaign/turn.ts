@@ -136,9 +136,9 @@ export class Turn {
 
   /**
    * With `ifFree`, gives up if another candidate is ahead. A possible orphan is examined first. Without `ifFree`, tells
-   * `onFollower` of that candidate. Does nothing while the leader is unknown, because then perhaps nobody is ahead. We
-   * know candidates that we have not read only from etcd's count of keys. That count includes keys of nested elections
-   * (`p/q/…` under `p/`).
+   * `onFollower` of that candidate. Does nothing while the leader is unknown, because then perhaps nobody is ahead. Of
+   * candidates that we have not read, we know only the number, from etcd's count of keys. That count includes keys of
+   * nested elections (`p/q/…` under `p/`).
    */
   #skipOr(candidacy: Candidacy, follow: () => void): void {
     const { queueWatcher, skip } = this.#tools;

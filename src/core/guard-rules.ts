@@ -76,7 +76,10 @@ export const isLoop = (history: GuardHistory, limits: GuardLimits): boolean => h
  */
 export const PAUSE_MS = 1_500;
 
-/** Delays are finite and at most this long, in milliseconds. A timer set to NaN would fire after one millisecond. */
+/**
+ * One step of a sequence of delays is at most this long, in milliseconds. A timer set to NaN would fire after one
+ * millisecond.
+ */
 const LONGEST_HOLD_MS = 3_600_000;
 
 /**

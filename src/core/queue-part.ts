@@ -87,7 +87,7 @@ const SPREAD_CAP_MS = 30_000;
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);
 
-/** Like {@link spreadMs}, for reads of the leader, which are not urgent. */
+/** Like {@link spreadMs}, but without a cap, for reads of the leader. These are not urgent. */
 export const leaderSpreadMs = (total: number): number => (total * total * SCAN_MS) / SHARE;
 
 const LEADER_EVERY_MS = 10_000;

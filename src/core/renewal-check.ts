@@ -6,7 +6,10 @@
 export type RenewalVerdict =
   /** A quorum was still in the raft term of the renewal when the read was answered. The renewal counts. */
   | 'confirmed'
-  /** The member that renewed the lease had not applied the newest raft term: it is slow or stuck. */
+  /**
+   * The read has a newer raft term than the renewal. etcd's leader has changed since, or the member that renewed is slow
+   * or stuck.
+   */
   | 'renewed-too-early'
   /** The member that answered the read had not applied the newest raft term, so the read proves nothing. */
   | 'read-too-early';

@@ -33,7 +33,9 @@ export function findEndpoints(env: NodeJS.ProcessEnv = process.env): string[] | 
     const bare = endpoint.replace(/\/+$/, ''); // gRPC does not understand a slash at the end
     const url = /^https?:\/\//.test(bare) ? bare : `http://${bare}`;
     if (!URL.canParse(url) || new URL(url).pathname !== '/')
-      throw new TypeError(`ETCD_ENDPOINTS: not a URL of etcd, such as http://127.0.0.1:2379: ${endpoint}`);
+      throw new TypeError(
+        `ETCD_ENDPOINTS: not a URL of etcd: ${endpoint} (expected, for example, http://127.0.0.1:2379)`,
+      );
     return [url];
   });
   return endpoints.length === 0 ? undefined : endpoints;

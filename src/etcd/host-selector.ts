@@ -72,8 +72,8 @@ export class HostSelector<Host> {
   }
 
   /**
-   * The readable text of a failure. If it says nothing, the known cause: gRPC gives the cause of a failed dial only to some
-   * calls.
+   * The readable text of a failure. If that text says nothing, returns the last known cause, because gRPC gives the cause
+   * of a failed dial only to some calls.
    */
   telling(host: Host, said: string): string {
     const told = plainCauseWithCertificate(said);

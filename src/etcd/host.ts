@@ -52,7 +52,7 @@ const ROUND_TRIPS = 5;
  */
 const LONGEST_ROUND_TRIP_MS = 5_000;
 
-/** A name whose addresses change may have had more. */
+/** How many failed addresses of one name are remembered. Beyond that, all are forgotten. */
 const MOST_FAILED_ADDRESSES = 16;
 
 export class Host {

@@ -163,7 +163,7 @@ export class Members {
 
   /**
    * The host answered on this client. If its last connection was silent, the network has probably lost that connection,
-   * and with it all others that are silent since. A firewall that restarts does that.
+   * and with it all others that have been silent since then. A firewall that restarts does that.
    */
   answered(host: Host, client: HostClient, isProbe: boolean): void {
     const { silentAtMs } = host;

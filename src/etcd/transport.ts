@@ -26,8 +26,8 @@ export interface CallLimits extends Omit<Asking, 'isAnonymous'> {
   /** Whether `withinMs` includes the wait for a free place in the lane. Default: false. */
   readonly isTimely?: boolean | undefined;
   /**
-   * How long to wait for a free place in the lane if no call of the lane is answered meanwhile, in milliseconds. Default: `withinMs`
-   * in all if the call is timely, else no limit.
+   * How long to wait for a free place in the lane if no call of the lane is answered meanwhile, in milliseconds. Default:
+   * a timely call waits at most `withinMs` in total, other calls wait without a limit.
    */
   readonly placeWithinMs?: number | undefined;
   /** What the header of the answer proves of etcd's history. Default: `nothing`. */
@@ -155,7 +155,7 @@ export class EtcdTransport {
     }
   }
 
-  /** Long lines of calls are common. So the wait ends only if the line does not move. */
+  /** Long lines of calls are common. So with `placeWithinMs`, the wait ends only if the line does not move. */
   async #takePlace(lane: Lane, { withinMs, isTimely, placeWithinMs, signal }: CallLimits): Promise<boolean> {
     const limitMs = placeWithinMs ?? (isTimely === true ? withinMs : undefined);
     for (;;) {

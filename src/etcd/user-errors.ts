@@ -43,7 +43,7 @@ export function writeError(
       `etcd refuses ${write}, and nothing was written: ${fault.message}; ${adviceOnRefusedWrite(fault)}`,
       cause,
     );
-  // With a writeId, the outcome of an else branch is still to be found out.
+  // With a writeId, it can still be found out which branch ran.
   if (isAnswerTooLarge(fault) && writeId === undefined) return tooLargeError(election, write, fault);
   if (!fault.mayHaveHappened)
     return new UnavailableError(election, `${write} did not happen: ${fault.message}`, cause);

@@ -27,7 +27,10 @@ const CHOSEN: ReadonlySet<EndCause> = new Set([
   'work-ended',
 ]);
 
-/** Problems during a term. Each becomes a span without duration. */
+/**
+ * Problems during a term. Each becomes a span without duration. A problem during the hand-over becomes an event of its
+ * span.
+ */
 const TROUBLES = [
   'announce.failed',
   'callback.failed',

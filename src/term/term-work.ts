@@ -128,8 +128,9 @@ export class TermWork {
   }
 
   /**
-   * Registers a clean-up for the end of the term; calls it at once if the term has ended. The clean-up keeps the async context
-   * of this call, because the term may end in the context of another election.
+   * Registers a clean-up for the end of the term; calls it at once, or after a clean-up that is running, if the term has
+   * ended. The clean-up keeps the async context of this call, because the term may end in the context of another
+   * election.
    */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(AsyncResource.bind(callOf(cleanUp)));

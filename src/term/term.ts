@@ -93,7 +93,7 @@ export interface Term {
    * process runs.
    *
    * @param writeId the `writeId` of the `OutcomeUnknownError`.
-   * @throws {OutcomeUnknownError} if the outcome can no longer be found out, because the lease is gone.
+   * @throws {OutcomeUnknownError} if the outcome can no longer be found out, for example because the lease is gone.
    * @throws {UnavailableError} if etcd does not answer.
    * @throws {RefusedError} if etcd refuses the call.
    * @throws {InvalidInputError} if the write is not known.
@@ -121,10 +121,11 @@ export interface Term {
    */
   every(ms: number, job: (term: Term) => unknown): void;
   /**
-   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted. If the term has already ended, it
-   * is called at once. Clean-ups are called one after another, the last registered first. The end of the term waits for them,
-   * at most `drainTimeoutMs`. If one takes longer than its share of that time, the next one is called meanwhile. A function or
-   * a disposable object that `onLeader` returns is registered in the same way.
+   * Registers a clean-up. It is called when the term ends, just after `signal` has aborted. If the term has already
+   * ended, it is called at once, or after a clean-up that is running. Clean-ups are called one after another, the last
+   * registered first. The end of the term waits for them, at most `drainTimeoutMs`. If one takes longer than its share of
+   * that time, the next one is called meanwhile. A function or a disposable object that `onLeader` returns is registered
+   * in the same way.
    *
    * @throws {InvalidInputError} if the clean-up is neither a function nor disposable.
    * @throws {UnavailableError} if 10 000 pieces of work and clean-ups are registered already.

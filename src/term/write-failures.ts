@@ -1,7 +1,7 @@
 /**
- * Reports failing writes under a term. The first failure is reported at once. After that, the number of failures is reported
- * every minute, at the end of the term, and after its drain. Later failures are reported together, in the next turn of the event
- * loop.
+ * Reports failing writes under a term. The first failure is reported at once. After that, a failure is reported at most
+ * once a minute, with the number of failures since the last report. The rest is reported at the end of the term, and
+ * after its drain. Failures after the drain are reported together, in the next turn of the event loop.
  */
 import { Outage } from '../logging/outage.ts';
 import { nextTurn } from '../util/clock.ts';

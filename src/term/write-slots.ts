@@ -235,9 +235,10 @@ export class WriteSlots {
         limits,
       );
       const { slot, fate } = inspect(writeSlot.slot, sight);
-      writeSlot.slot = fate === 'open' ? notDone(slot) : slot; // `open`: etcd has answered the write itself, so it cannot arrive late
+      // `open` comes only from `lookIntoSlot`: etcd has answered the write, so the write cannot arrive late.
+      writeSlot.slot = fate === 'open' ? notDone(slot) : slot;
       // If the lease has expired, etcd has deleted the mark of the first write. A late copy of the grant may have created the
-      // lease again. So a missing mark proves nothing.
+      // lease again. So neither a missing mark nor our own mark in its place proves that the write did not happen.
       const isNever = fate === 'open' || fate === 'never';
       if (isNever && write.seenRevision === 0n && !this.#lease.isValid()) return learnt('unknowable', header);
       return learnt(fate === 'open' ? 'never' : fate, header);

@@ -1,5 +1,6 @@
 /**
- * Finds what is left of a process group after SIGKILL. A group of zombies has ended: their parent has not waited for them.
+ * Finds what is left of a process group after SIGKILL. A group that consists only of zombies counts as ended. Its
+ * processes are dead, but their parent has not waited for them yet.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 

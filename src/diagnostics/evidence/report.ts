@@ -34,7 +34,10 @@ export interface RunawayReport {
   readonly cpu?: number | undefined;
   /** The functions that probably cause the problem, the likeliest first. Empty without a CPU profile. */
   readonly suspects: readonly Suspect[];
-  /** Counts of at most 5 loop guards. For `rounds`: guards that tripped. Otherwise: guards that delayed rounds. */
+  /**
+   * Counts of at most 5 loop guards. For `rounds`: guards of the elections in which a guard tripped. Otherwise: guards
+   * that delayed rounds.
+   */
   readonly guards: readonly GuardReport[];
   /** Elections that this process led when the problem was noticed. */
   readonly leading: readonly string[];

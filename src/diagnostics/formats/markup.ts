@@ -28,7 +28,7 @@ function print(value: Printable): string {
 export const escapeMarkup = (text: string): string =>
   text
     .replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`)
-    // XML cannot contain these characters, not even as references.
+    // XML cannot contain most of these characters, not even as references.
     .replace(/(?![\t\n\r])[\p{Cc}\p{Cs}\ufffe\uffff]/gu, '\ufffd');
 
 /** How a Content-Security-Policy names an inline script or style. */

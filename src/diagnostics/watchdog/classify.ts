@@ -42,7 +42,7 @@ export interface Turning {
   readonly utilization: number;
   /** Number of turns. undefined if Node does not count them. */
   readonly turns: number | undefined;
-  /** Number of events from outside: sockets, timers, threads. */
+  /** Number of events from outside: sockets and threads. Timers do not count. */
   readonly events: number | undefined;
 }
 
@@ -151,7 +151,7 @@ const SPINNING_EVENTS = 2;
 
 /**
  * Distinguishes a loop that keeps itself busy (`hot`) from a service with too much work (`saturated`). The loop makes
- * thousands of short turns with one event each. Measured in bench/false-alarms.md.
+ * thousands of short turns, with at most two events each on average. Measured in bench/false-alarms.md.
  */
 function isSpinning({ utilization, turns = 0, events = 0 }: Turning, burntMs: number): boolean {
   return (

@@ -24,8 +24,8 @@ export interface WatchdogOptions {
   /**
    * How long the main thread may use the CPU without a turn of its event loop, in milliseconds. Then the watchdog takes a
    * profile, at most `pollMs` + 0.1 s later. If the block then ends before `runawayMs`, it becomes a notice, `blocked`. A
-   * block that ends in the first quarter of the profile is not reported. Within `cooldownMs` after such a notice, the
-   * watchdog takes the profile only after `runawayMs`. Default: 1000. From 250 to 600000.
+   * block that ends in the first quarter of the profile, or without a profile, is not reported. Within `cooldownMs` after
+   * such a notice, the watchdog takes the profile only after `runawayMs`. Default: 1000. From 250 to 600000.
    */
   stallMs?: number | undefined;
   /**

@@ -160,7 +160,8 @@ export class Watcher {
     await episode.decided;
     const ended = episode.endedAt !== undefined;
     const final = ended ? WHEN_OVER[verdict] : verdict;
-    // If the block ended in the first quarter of the profile, the profile mostly shows the time afterwards.
+    // If the block ended in the first quarter of the profile, the profile mostly shows the time afterwards. Without a
+    // profile, a block that is over is not reported either.
     const isTooLate =
       verdict === 'starved' && (episode.endedAt ?? Infinity) < begunAt + this.#settings.profileMs / 4;
     if (isTooLate || !this.#mayReport(final, performance.now())) {
