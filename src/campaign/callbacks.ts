@@ -200,7 +200,7 @@ export class Callbacks {
     );
   }
 
-  /** Resolves when every callback has settled. There is no time limit. */
+  /** Resolves when the work of the last term and `onFollower` have settled. There is no time limit. */
   async settled(): Promise<void> {
     await this.#term?.work.settled();
     await this.#following?.settled;

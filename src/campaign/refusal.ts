@@ -1,6 +1,7 @@
 /**
- * A refusal by etcd after we have been in the queue. For example, an operator has removed a role, changed a password or deleted
- * a user. Only an operator can end the refusal. So we retry slowly, and report the refusal until it ends.
+ * A refusal by etcd after an earlier success: the campaign has been in the queue, or the observer has had an answer. For
+ * example, an operator has removed a role, changed a password or deleted a user. Only an operator can end the refusal. So
+ * we retry slowly, and report the refusal until it ends.
  */
 import type { EtcdError } from '../etcd/etcd-error.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';

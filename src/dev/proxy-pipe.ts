@@ -25,7 +25,10 @@ export class Pipe {
   #delayMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param mayPass gets the number of bytes that are about to leave, 0 for an end. If it returns false, nothing leaves. */
+  /**
+   * @param mayPass gets the number of bytes that are about to leave, 0 for an end. If it returns false, these bytes or
+   * this end are dropped.
+   */
   constructor(source: Socket, sink: Socket, mayPass: (bytes: number) => boolean) {
     this.#source = source;
     this.#sink = sink;

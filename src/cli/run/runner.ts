@@ -42,7 +42,7 @@ export class Runner {
   #isGroupStopped = false;
   /** Aborts on a signal to stop. */
   readonly #stop = new AbortController();
-  /** Aborts on a second Ctrl-C. */
+  /** Aborts on a Ctrl-C that follows an earlier stop signal. */
   readonly #hurry = new AbortController();
   /** The exit code of a command that has ended, while `--hold` keeps the leadership. */
   #endedWith: number | undefined;
@@ -81,7 +81,7 @@ export class Runner {
   endBy(name: (typeof STOPS)[number]): void {
     const isStopping = this.#stop.signal.aborted;
     if (isStopping && name === 'SIGINT' && sharedClockMs() - this.#stoppedAtMs > SAME_CTRL_C_MS) {
-      this.#narrator.say('command.hurried', {}, 'second Ctrl-C: not waiting any longer');
+      this.#narrator.say('command.hurried', {}, 'Ctrl-C while stopping: not waiting any longer');
       if (this.#group === undefined) process.exit(EXIT.signalled + constants.signals[name]);
       this.#group.signal('SIGKILL');
       this.#hurry.abort();

@@ -138,7 +138,7 @@ async function untilOpen(port: number, pid: number, signal: AbortSignal): Promis
   for (
     const until = performance.now() + OPEN_WITHIN_MS;
     performance.now() < until;
-    await after(50, undefined, { signal })
+    await after(50, undefined, { signal }).catch(() => signal.throwIfAborted())
   ) {
     const url = await inspectorUrl(port);
     if (url !== undefined) return url;

@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { DiagnosticsError } from '../errors.ts';
 
-/** Largest message, in bytes. A profile of one minute takes several megabytes. */
+/** Largest frame, in bytes. A profile of one minute takes several megabytes. */
 const MOST_BYTES = 512 * 1024 * 1024;
 
 const OPEN_WITHIN_MS = 5_000;

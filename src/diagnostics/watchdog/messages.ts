@@ -23,7 +23,7 @@ export interface WatchSettings {
   readonly deoptimise: boolean;
   /** Why no CPU profile can be taken. undefined if one can be taken. */
   readonly whyNoProfile: string | undefined;
-  /** Notes for every report, for example that DevTools are attached or a permission is missing. */
+  /** Notes for every report, for example that the inspector is open or a permission is missing. */
   readonly notes: readonly string[];
 }
 

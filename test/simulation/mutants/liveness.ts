@@ -87,7 +87,7 @@ export const livenessMutants: readonly Mutant[] = [
       },
       {
         file: 'etcd/stream.ts',
-        find: 'end();\n      host.dropSilent(client);',
+        find: 'end();\n      members.silent(host, client);',
         replace: 'end();',
       },
     ],
