@@ -127,10 +127,8 @@ export class Session {
     if (this.#isDeleting) return;
     this.#isDeleting = true;
     const { signal } = this.#stop;
-    for (let isDone = false; !isDone && !signal.aborted;) {
-      await this.#deletes.pass('environment', RECONNECT, { signal });
-      isDone = signal.aborted || (await this.pendingDeletes.flushAll({ withinMs: CALL_LIMIT_MS, signal }));
-    }
+    do await this.#deletes.pass('environment', RECONNECT, { signal });
+    while (!signal.aborted && !(await this.#flushDeletes()));
     this.#isDeleting = false;
   }
 
@@ -219,9 +217,12 @@ export class Session {
     this.#backoff.wake(); // etcd is reachable: a watch that waits to reconnect can do so now
     this.#backoff.healthyFor(clock.now() - this.#steadySinceMs);
     this.#retries.healthyFor(clock.now() - this.#steadySinceMs);
-    const limits = { withinMs: CALL_LIMIT_MS, signal: this.#stop.signal };
-    void this.pendingDeletes.flushAll(limits);
+    void this.#flushDeletes();
     this.#log.report({ type: 'session.renewed', leaseId, roundTripMs, headroomMs });
+  }
+
+  #flushDeletes(): Promise<boolean> {
+    return this.pendingDeletes.flushAll({ withinMs: CALL_LIMIT_MS, signal: this.#stop.signal });
   }
 
   #falter(reason: string): void {

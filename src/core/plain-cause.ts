@@ -1,5 +1,8 @@
 /** Turns error texts of gRPC and OpenSSL into readable text. */
 
+/** Ends the message for a host that does not answer. */
+export const NOT_RESOLVED = ', because its name is not resolved';
+
 /** Removes gRPC's wrapping, dates and source files, and puts the text on one line. */
 export const plainCause = (text: string): string =>
   text
@@ -11,11 +14,11 @@ export const plainCause = (text: string): string =>
     .replace(/No connection established: undefined/, 'the HTTP proxy set by http_proxy does not connect us')
     .replace(/No connection established: (?=.)/, '')
     .replace(/Name resolution failed for target (?:dns:)?(\S+)/, 'cannot resolve $1')
-    .replace(/Deadline exceeded after ([\d.]+)s?,.*waiting for name resolution.*$/is, notResolved)
     // gRPC appends how it spent the time.
     .replace(
       /Deadline exceeded after ([\d.]+)s?(,.*)?$/s,
-      (_, seconds: string) => `no answer within ${roundedSeconds(seconds)} s`,
+      (_, seconds: string, spent = '') =>
+        `no answer within ${roundedSeconds(seconds)} s${/waiting for name resolution/i.test(spent) ? NOT_RESOLVED : ''}`,
     )
     // OpenSSL adds a thread, an error code, and its source file and line. gRPC adds a time.
     .replace(
@@ -26,9 +29,6 @@ export const plainCause = (text: string): string =>
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 500);
-
-const notResolved = (_: string, seconds: string): string =>
-  `no answer within ${roundedSeconds(seconds)} s, because its name is not resolved`;
 
 const roundedSeconds = (seconds: string): number => Math.round(Number(seconds) * 10) / 10;
 

@@ -4,6 +4,7 @@
  * our calls cannot close its connections.
  */
 import { Etcd3, type IOptions } from 'etcd3';
+import { NOT_RESOLVED } from '../core/plain-cause.ts';
 import { clock, nextTurn } from '../util/clock.ts';
 import { trackDials, type DiallingHost, type Dials, type Service } from './dials.ts';
 import { EtcdError } from './etcd-error.ts';
@@ -194,7 +195,7 @@ export class Host {
 
   /** Ends a sentence about a host that does not answer; empty if the reason is unknown. */
   get whySilent(): string {
-    return this.#isResolving ? ', because its name is not resolved' : '';
+    return this.#isResolving ? NOT_RESOLVED : '';
   }
 
   get #isResolving(): boolean {

@@ -1,6 +1,7 @@
 /**
  * Turns the answers of single members into verdicts and advice. Pure.
  */
+import { NOT_RESOLVED } from '../../core/plain-cause.ts';
 import {
   bad,
   good,
@@ -108,7 +109,7 @@ function judgeFailure(
       return absent(
         check,
         `does not answer: ${error}`,
-        /is not resolved/.test(error)
+        error.includes(NOT_RESOLVED)
           ? `the name server does not answer: check DNS on this machine${others}`
           : `it may be overloaded, stopped, or behind a firewall that drops packets${others}`,
       );
