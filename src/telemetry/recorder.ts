@@ -266,10 +266,12 @@ export class Recorder implements Disposable {
     const best = new Map<string, ElectionFigures>();
     const infos = new Map<string, Reading>();
     for (const one of elections) {
-      const { election, prefix, clusterId = '' } = one.status;
+      const { election, prefix, clusterId } = one.status;
       const figures = figuresOf(one);
       const other = best.get(election);
       best.set(election, other === undefined ? figures : merged(figures, other));
+      // OpenTelemetry cannot forget a series, so one with an empty ID would stay beside the true one.
+      if (clusterId === undefined) continue;
       const labels = { election, prefix, cluster_id: clusterId };
       infos.set(JSON.stringify(labels), { metric: 'info', value: 1, labels });
     }
