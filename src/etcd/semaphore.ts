@@ -10,13 +10,17 @@ export class Semaphore {
     this.#free = size;
   }
 
-  /** @param limits how long to wait at most. Default: no limit. @returns whether a place was free in time. */
-  async take(limits: Limits = {}): Promise<boolean> {
+  /**
+   * @param limits how long to wait at most. Default: no limit.
+   * @param movedAtMs as for {@link WaitingLine.wait}.
+   * @returns whether a place was free in time.
+   */
+  async take(limits: Limits = {}, movedAtMs?: () => number): Promise<boolean> {
     if (this.#free > 0) {
       this.#free--;
       return true;
     }
-    return (await this.#line.wait(limits, () => this.give())) === true;
+    return (await this.#line.wait(limits, () => this.give(), movedAtMs)) === true;
   }
 
   give(): void {

@@ -156,14 +156,11 @@ export class EtcdTransport {
   }
 
   /** Long lines of calls are common. So with `placeWithinMs`, the wait ends only if the line does not move. */
-  async #takePlace(lane: Lane, { withinMs, isTimely, placeWithinMs, signal }: CallLimits): Promise<boolean> {
-    const limitMs = placeWithinMs ?? (isTimely === true ? withinMs : undefined);
-    for (;;) {
-      const sinceMs = clock.now();
-      if (await this.#lanes[lane].take({ withinMs: limitMs, signal })) return true;
-      const isMoving = (this.#answeredAtMs[lane] ?? -Infinity) >= sinceMs;
-      if (placeWithinMs === undefined || signal?.aborted === true || !isMoving) return false;
-    }
+  #takePlace(lane: Lane, { withinMs, isTimely, placeWithinMs, signal }: CallLimits): Promise<boolean> {
+    if (placeWithinMs === undefined)
+      return this.#lanes[lane].take({ withinMs: isTimely === true ? withinMs : undefined, signal });
+    const answeredAtMs = (): number => this.#answeredAtMs[lane] ?? -Infinity;
+    return this.#lanes[lane].take({ withinMs: placeWithinMs, signal }, answeredAtMs);
   }
 
   /**

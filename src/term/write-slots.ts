@@ -298,13 +298,12 @@ export class WriteSlots {
 
   /** Long lines of writes are common. So the wait ends only if the line does not move. */
   async #nextFree(signal: AbortSignal): Promise<WriteSlot> {
-    for (let isMoving = true; isMoving && !signal.aborted;) {
-      const sinceMs = clock.now();
-      const limits = { withinMs: CALL_LIMIT_MS, signal };
-      const writeSlot = await this.#waiting.wait(limits, (late) => this.#give(late));
-      if (writeSlot !== undefined) return writeSlot;
-      isMoving = this.#answeredAtMs >= sinceMs;
-    }
+    const writeSlot = await this.#waiting.wait(
+      { withinMs: CALL_LIMIT_MS, signal },
+      (late) => this.#give(late),
+      () => this.#answeredAtMs,
+    );
+    if (writeSlot !== undefined) return writeSlot;
     throw signal.aborted
       ? new EtcdError('aborted', 'waiting for a slot: aborted', false)
       : new EtcdError('unavailable', 'too many writes with exactlyOnce were under way', false);
