@@ -158,8 +158,8 @@ export class Election implements AsyncDisposable {
    * Ends the term, the campaign and this election for good. Resolves like {@link resign}. Afterwards no timer, stream or
    * listener of this election is left. Work that ignores `term.signal` continues to run.
    *
-   * A callback of the term may await this call. The library then no longer waits for that callback, unless it awaits others
-   * in the same `Promise.all`. The call resolves when everything else registered with the term is over, and the key is deleted.
+   * A callback of the term may await this call. The library then no longer waits for it, unless the callback awaits other
+   * promises in the same `Promise.all`. The call resolves when all else that the term waits for is over, and the key is gone.
    */
   close(): Promise<void> {
     this.#callers.count('end');

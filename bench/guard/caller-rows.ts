@@ -32,10 +32,10 @@ const TIMER = {
   why: 'The work ends at once, and a timer delays each call by 1 ms. So the work runs 700 times a second.',
 };
 
-/** In the long run, 0.94 dials a second. The first tries may still save the lease, so they come sooner. The window includes them. */
+/** In the long run, at most 0.94 dials a second. The first tries may still save the lease, so they come sooner. The window includes them. */
 const FAILING = {
   dialsPerSecond: 1.1,
-  why: 'The first tries are frequent, because they may still save the lease, and the measured time includes them. In the long run there are 0.94 dials a second.',
+  why: 'The first tries come sooner, because they may still save the lease. The measured time includes them.',
 };
 
 const UNAWAITED_WRITES = {

@@ -111,7 +111,7 @@ export const environmentRows: readonly Row[] = [
     userCalls: ['Range'],
     except: {
       dialsPerSecond: 1.6,
-      why: "The user's own client dials the endpoint too, half as often as we do.",
+      why: "The user's own client dials the endpoint too.",
     },
   }),
   { group: 'etcd3', name: 'client closed under us', origin: 'caller' },

@@ -160,7 +160,7 @@ class SharedWatcher {
     void this.#start(tools);
   }
 
-  /** The state to show now; undefined before the first answer, for at most one TTL. Then the leader counts as unknown. */
+  /** The state to show now; undefined before the first answer. One TTL without an answer makes the leader unknown. */
   now(see: ObserverTools['see']): { readonly leader: Observed } | undefined {
     if (this.#isInDoubt || (this.isKnown && !this.queueWatcher.isConfirmed)) return { leader: null };
     if (!this.isKnown) return undefined;

@@ -27,7 +27,8 @@ export interface EndedTerm {
 export async function stopWork(tools: TurnTools, ended: EndedTerm): Promise<void> {
   const untilMs = clock.now() + tools.settings.drainTimeoutMs;
   const stopWatch = watchEventLoop();
-  // Without the session, writes are refused. Failed writes that the guard holds are released, so that the work learns of it at once.
+  // Without the session, writes are refused. The guard then releases the failed writes that it holds, so that the work
+  // learns of the end at once.
   const offEnd = tools.candidateKey.session?.onEnd(() => ended.term.keyLost());
   await drain(tools, ended, untilMs);
   offEnd?.();

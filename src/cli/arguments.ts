@@ -41,7 +41,7 @@ export interface CommandLine {
 
 /** Flags of every command that uses etcd. All but `--prefix` and `--json` are named as in etcdctl. */
 const commonFlags = {
-  endpoints: { type: 'string', multiple: true }, // etcdctl adds repetitions up; of its other flags, the last one counts
+  endpoints: { type: 'string', multiple: true }, // etcdctl joins the values of a repeated --endpoints
   cacert: { type: 'string' },
   cert: { type: 'string' },
   key: { type: 'string' },

@@ -16,7 +16,7 @@ import { endpointsOfOneCluster } from './one-cluster.ts';
 import { explain, failureOf, plain, type Asked } from './plain-error.ts';
 import { safe, type Terminal } from './terminal.ts';
 
-/** Called with the error of every failed try, if another host may still answer. */
+/** Called with every error after which another host, or another try, may help. */
 export type OnRetry = (error: Error) => void;
 
 const toldIfRecoverable =

@@ -38,7 +38,7 @@ type Ask = (endpoint: string, signal: AbortSignal, onAlive: () => void) => Promi
  * Asks every endpoint for its cluster, and chooses those of one cluster. A single endpoint is not asked.
  *
  * @throws {Error} if the endpoints belong to different clusters, and none has the majority. If no endpoint can be
- *   reached, it is the first error of `ask`.
+ *   reached, throws the first error of `ask`.
  */
 export async function endpointsOfOneCluster(endpoints: readonly string[], ask: Ask): Promise<Choice> {
   const all = [...new Set(endpoints)];

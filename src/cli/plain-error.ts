@@ -26,7 +26,7 @@ export class ExplainedError extends Error {
   override readonly name = 'ExplainedError';
 }
 
-/** A server that reaches the time limit of a call before its client does may end the call with one of these texts. */
+/** If the time limit of a call passes on the server first, the server may end the call with one of these texts. */
 const ENDED_BY_SERVER = /\b(?:Call cancelled|context deadline exceeded)\b/;
 
 /** The text of the error, without gRPC's wrapping and without the link to docs/errors.md, which is for programmers. */

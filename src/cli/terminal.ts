@@ -21,7 +21,7 @@ export class SafeText {
     this.#text = text;
   }
 
-  /** For literals of this program only. */
+  /** For literals of this program, and for text that is already cleaned. */
   static ofOurs(text: string): SafeText {
     return new SafeText(text);
   }

@@ -77,7 +77,7 @@ export const isLoop = (history: GuardHistory, limits: GuardLimits): boolean => h
 export const PAUSE_MS = 1_500;
 
 /**
- * One delay is at most this long, in milliseconds. It also replaces a delay that is no finite number, because a timer set
+ * One delay is at most this long, in milliseconds. It also replaces a delay that is not a finite number, because a timer set
  * to NaN would fire after one millisecond.
  */
 const LONGEST_HOLD_MS = 3_600_000;
@@ -86,8 +86,8 @@ const LONGEST_HOLD_MS = 3_600_000;
  * Admits one more round at `nowMs`, and computes how long it must wait.
  *
  * @param isRetry whether it is a retry after an outside cause.
- * @param begunAtMs when the call began that counts as this round, if it has failed because of etcd. Its wait for etcd is
- *   no pause of the caller.
+ * @param begunAtMs for a call that failed because of etcd: when it began. Its wait for etcd does not count as a pause of
+ *   the caller. Default: `nowMs`.
  */
 export function admit(
   history: GuardHistory,

@@ -87,7 +87,10 @@ const SPREAD_CAP_MS = 30_000;
 export const spreadMs = (before: number, total: number): number =>
   Math.min(SPREAD_CAP_MS, before * total * SCAN_MS);
 
-/** Like {@link spreadMs}, but without a cap, for reads of the leader. These are not urgent. */
+/**
+ * Over how many milliseconds all candidates spread their reads of the leader: etcd then needs {@link SHARE} of one
+ * core for them. These reads are not urgent, so the time has no cap.
+ */
 export const leaderSpreadMs = (total: number): number => (total * total * SCAN_MS) / SHARE;
 
 const LEADER_EVERY_MS = 10_000;

@@ -14,7 +14,7 @@ const held = new Map<ChildProcess, string | undefined>();
  * An `exit` handler kills the child. If this process is killed, no handler runs. Then a shell sees the end of its pipe, and
  * kills the child. Linux's PR_SET_PDEATHSIG is no substitute: it fires when the *thread* that started the child ends.
  *
- * @param temporaryDir is removed after the child was killed. Leave it out to keep the folder.
+ * @param temporaryDir is removed after the child has been killed. Leave it out to keep the folder.
  */
 export function leash(child: ChildProcess, temporaryDir?: string): Leash {
   if (held.size === 0) process.on('exit', killAll);

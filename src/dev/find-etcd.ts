@@ -50,7 +50,7 @@ export function etcdPath(options: FindEtcdOptions = {}): Promise<string> {
 }
 
 /**
- * Path of an `etcdctl` executable, found in the same way as by {@link etcdPath}.
+ * Path of an `etcdctl` executable, found in the same way as {@link etcdPath} finds `etcd`.
  *
  * @throws {EtcdNotFoundError} if there is none and none can be fetched.
  */

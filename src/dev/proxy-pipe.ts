@@ -26,8 +26,8 @@ export class Pipe {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param mayPass gets the number of bytes that are about to leave, 0 for an end. If it returns false, these bytes or
-   * this end are dropped.
+   * @param mayPass gets the number of bytes that are about to leave, 0 for an end. If it returns false, the bytes or
+   * the end are not forwarded.
    */
   constructor(source: Socket, sink: Socket, mayPass: (bytes: number) => boolean) {
     this.#source = source;

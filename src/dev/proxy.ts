@@ -55,9 +55,9 @@ export interface FaultyProxy extends AsyncDisposable {
   resetAll(): void;
   /**
    * Forwards requests and drops replies. So a client cannot know whether etcd has carried out its request. The proxy
-   * resets a connection `resetAfterMs` after its first lost byte, in milliseconds, 0 to 60,000. Default: 100. In that
-   * time etcd normally carries out a request.
+   * resets a connection `resetAfterMs` after its first lost byte. In that time etcd normally carries out a request.
    *
+   * @param options.resetAfterMs in milliseconds, 0 to 60,000. Default: 100.
    * @throws {RangeError} if `resetAfterMs` is out of range.
    */
   loseReplies(options?: { resetAfterMs?: number | undefined }): void;

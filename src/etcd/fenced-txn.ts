@@ -100,7 +100,10 @@ export function checkOperations(election: string, keyPrefix: string, { success, 
     if (!isObject(op)) refuse("operations, such as client.put('key').value('x')", shown(op));
     const key = (op.request_put as { key?: Buffer } | undefined)?.key?.toString();
     if (key !== undefined && isCandidateKey(keyPrefix, key))
-      refuse(`a key that does not begin with "${keyPrefix}" (each key there is a candidate)`, shown(key));
+      refuse(
+        `a key that does not begin with "${keyPrefix}", or that has another "/" after it (otherwise each key there is a candidate)`,
+        shown(key),
+      );
   }
 }
 

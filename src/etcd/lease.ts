@@ -150,7 +150,7 @@ export class KeepAlive {
   }
 
   /**
-   * Asks how much of the TTL is left, and counts it from that request. Needed unless we know that there is no proxy. A
+   * Asks how much of the TTL is left, and counts it from that request on. Needed unless we know that there is no proxy. A
    * proxy answers a renewal from a keep-alive of its own, which may be older than our request.
    *
    * @returns undefined if the answer came from another raft term than the renewal.

@@ -40,7 +40,7 @@ export interface SharedWatchTools {
 const DENIED = /permission denied|user name is empty|\bauth\b/;
 
 /**
- * For how long a denied probe counts as an answer, in milliseconds, after a denial has ended a stream. The denial of a
+ * After a denial has ended a stream, a denied probe counts as an answer for so many milliseconds. The denial of a
  * probe proves that the stream works. Existing watches continue, because etcd checks the token only when a watch is
  * created. Without this rule, short-lived tokens would be costly. Every probe would cost a stream, a read of all ranges
  * and a token.

@@ -33,7 +33,10 @@ const HELPER_ENDS_WITHIN_MS = 2_000;
 /** How long a worker thread waits for the end of its helper, in milliseconds. */
 const WORKER_WAITS_MS = 500;
 
-/** The only variables in the helper's environment: library paths and TLS roots. No secrets, and no NODE_OPTIONS. */
+/**
+ * The only variables in the helper's environment: library paths, TLS settings, and what Windows needs. No secrets, and no
+ * NODE_OPTIONS.
+ */
 const INHERITED = [
   'LD_LIBRARY_PATH',
   'NODE_EXTRA_CA_CERTS',

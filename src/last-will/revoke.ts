@@ -35,7 +35,7 @@ export async function revoke(reach: Reach, leases: Leases, patience: Patience = 
   return left;
 }
 
-/** Asks one host after another, without waiting long for a silent one. Ends when no lease is left. */
+/** Asks one host after another, without waiting long for a silent one. Ends when no lease or no host is left. */
 async function askAll(
   reach: Reach,
   left: Map<string, string | undefined>,

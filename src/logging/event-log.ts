@@ -101,7 +101,7 @@ export class EventLog implements EventSource {
     return this.#spend(this.#sharesOf(event, level));
   }
 
-  /** @returns whether the advice may be written in addition to the quota of the other lines. */
+  /** @returns whether the advice's own quota allows the line. That quota is additional to the quota of the other lines. */
   #spendOnAdvice(): boolean {
     const now = clock.now();
     const share = shared('lines', `advice|${this.key}`, () => ({ now: fullQuota(now, OF_ADVICE) }));

@@ -39,7 +39,10 @@ export class StandardOutput {
     return out;
   }
 
-  /** Writes a line now. Never throws. If the write fails, the line is kept and written later. */
+  /**
+   * Writes a line now. If this write or an earlier one has failed, the line is kept and written later. Beyond
+   * {@link MOST_KEPT_BYTES} the line is dropped. Never throws.
+   */
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#kept.length + bytes.length <= MOST_KEPT_BYTES) this.#kept = Buffer.concat([this.#kept, bytes]);

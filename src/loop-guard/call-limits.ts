@@ -191,7 +191,7 @@ export class CallLimiter {
   /**
    * Rejects with the error after the guard's delay, and always in a later event loop turn.
    *
-   * @param isUndelayed skips the delay, because another guard has already delayed the caller.
+   * @param isUndelayed skips the delay, for a call that a caller cannot make twice, such as the first self-wait of a term.
    */
   refuse(error: ElectionError, calledFrom?: readonly string[], isUndelayed = false): Promise<never> {
     refusals.count(clock.now());
@@ -247,7 +247,7 @@ export class CallLimiter {
     await endpointCallsOf(this.#scope).idle();
   }
 
-  /** The listener; undefined if the campaign guard has already reported this loop. */
+  /** The listener; undefined while the campaign guard delays rounds: it has usually reported the loop then. */
   #listenerUnlessReported(): GuardListener | undefined {
     const { state } = electionGuard(this.#scope, 'campaign').status(this.#settings.refusals);
     return state === 'open' ? this.#listener : undefined;
@@ -283,8 +283,8 @@ export class CallLimiter {
    * Waits until an iteration may begin.
    *
    * @param isEmpty whether the iteration will end at once.
-   * @param closing the only signal that can end this wait. No signal ends the wait of an empty iteration. With the
-   *   caller's own signal, a loop could end each wait and run faster.
+   * @param closing the only signal that can end this wait, and only if the iteration is not empty. With the caller's own
+   *   signal, a loop could end each wait and run faster.
    * @returns a function to call when the iteration ends.
    * @throws {UnavailableError} if too many iterations are open, or wait to begin.
    */

@@ -38,7 +38,7 @@ const SIDE_BY_SIDE: CrowdLimits = { sideBySide: MOST_OPEN, oneByOne: Infinity, m
 export class Iterations {
   readonly #guard: LoopGuard;
   readonly #clock: Clock;
-  /** The longest chain of short iterations in which each one began after the previous one had ended. */
+  /** The length of the longest chain of short iterations in which each one began after the previous one had ended. */
   #chain = 0;
   /** Whether the next iteration counts as a round, because the chain has grown. */
   #isRoundDue = false;

@@ -1,6 +1,6 @@
 /**
- * Limits calls that start no round: they are refused, have nothing to do, or have an answer that costs nothing. A
- * loop around immediate answers would run hot.
+ * Limits calls that start no round: refused calls, failed calls of a term, and calls with nothing to do or with an answer
+ * that costs nothing. A loop around immediate answers would run hot.
  *
  * Calls that arrive during a delay share the delay and its timer. Many waiting calls cannot come from one loop, because
  * a loop waits for every answer. So a crowd of calls is released early. Parallel requests wait for a fraction of a

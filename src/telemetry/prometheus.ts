@@ -107,7 +107,7 @@ export function electionMetrics<Registry extends PromRegistry>(
   return { close, [Symbol.dispose]: close };
 }
 
-/** When a scrape reads its first metric, we read the values of all metrics. A second read of one metric means a new scrape. */
+/** When a scrape reads its first metric, we read all gauges and totals. A second read of one metric means a new scrape. */
 function scrapeReader(recorder: Recorder): (key: MetricKey) => readonly Reading[] {
   let readings: Map<MetricKey, Reading[]> | undefined;
   const taken = new Set<MetricKey>();

@@ -28,7 +28,7 @@ const CHOSEN: ReadonlySet<EndCause> = new Set([
 ]);
 
 /**
- * Problems during a term. Each becomes a span without duration. A problem during the hand-over becomes an event of its
+ * Problems during a term. A problem becomes a span without duration, or during the hand-over an event of the hand-over's
  * span.
  */
 const TROUBLES = [
@@ -80,8 +80,8 @@ interface Tracked {
 export class TermSpans {
   readonly #tracer: ReturnType<TracerProvider['getTracer']>;
   /**
-   * The key is the source of the events, an `Election`. Events of another copy of this package have no source: their key
-   * is the name of the election.
+   * The key is the source of the events: the event log of one `Election` object. Events of another copy of this package
+   * have no source: their key is the name of the election.
    */
   readonly #tracked = new Map<EventSource | string, Tracked>();
   /** The terms that {@link contextOf} knows, by name and token. */

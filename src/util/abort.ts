@@ -98,7 +98,7 @@ export function followed(signal: AbortSignal | undefined): { signal: AbortSignal
 
 /**
  * Waits with a signal that aborts as soon as any of the given signals does. Replaces `AbortSignal.any`. On Node 20, each use of
- * that function leaks some bytes while one of its sources lives. Our sources live as long as the process.
+ * that function leaks some bytes while one of its sources lives. Some of our sources live as long as the process.
  */
 export async function untilAny<T>(
   signals: readonly AbortSignal[],

@@ -17,8 +17,8 @@ const SHORTEST_STALL_MS = 1_000;
 const SHORTEST_PIECE_MS = 100;
 
 /**
- * `recentStall()` ignores stalls below this share of its period, unless a stall lasts a second. Shorter stalls hardly delay
- * a renewal.
+ * `recentStall()` ignores each stall that is shorter than this share of its period, because it hardly delays a renewal. A
+ * stall of a second or more always counts.
  */
 const LEAST_SHARE = 1 / 20;
 

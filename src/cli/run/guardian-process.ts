@@ -14,7 +14,7 @@ const REPORT_EVERY_MS = 60_000;
 const READY_WITHIN_MS = 30_000;
 
 export class GuardianProcess {
-  /** Resolves when the first guardian has its first order; rejects if that guardian ends before. */
+  /** Resolves when the first guardian has its first order; rejects if that guardian ends before that. */
   readonly #ready: Promise<void>;
   #process!: ChildProcess;
   #hasEnded = false;
