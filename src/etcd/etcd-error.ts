@@ -42,6 +42,18 @@ export const isFinal = (fault: EtcdError): boolean =>
  */
 export const isAnswered = (fault: EtcdError): boolean => /space exceeded/.test(fault.message);
 
+/** Kinds of errors that only etcd sends, and on which the library acts. */
+export const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
+  'refused',
+  'lease-gone',
+  'lease-exists',
+  'compacted',
+]);
+
+/** Whether the error is etcd's answer to the call. Otherwise nothing answered, or something on the way to etcd. */
+export const isReply = (fault: unknown): boolean =>
+  fault instanceof EtcdError && (HAVE_CONSEQUENCES.has(fault.kind) || /: etcdserver: /.test(fault.message));
+
 /**
  * Whether a new token would help. It helps if:
  * - the token has expired;

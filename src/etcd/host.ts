@@ -67,6 +67,7 @@ export class Host {
   /** Whether the member cannot serve us. Behind a load balancer, a new connection may reach another member. */
   #isUnfit = false;
   #silentAtMs: number | undefined;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
   /**
    * Addresses of this name whose members were unfit or silent. A dial avoids them as long as the name has another one.
    * By itself, gRPC begins with the first address each time. A first member that is cut off from the others would keep us
@@ -98,10 +99,16 @@ export class Host {
     return this.#silentAtMs;
   }
 
+  /** When anything last came on the present connection: an answer or a stream message. -Infinity before that. */
+  get heardAtMs(): number {
+    return this.#heardAtMs;
+  }
+
   #connect(): HostClient {
     const own = new Etcd3(optionsFor(this.#users, this.address));
     this.#own = { etcd: own, dials: trackDials(poolOf(own)?.hosts ?? [], this.#failedAddresses) };
     this.#madeAtMs = clock.now();
+    this.#heardAtMs = Number.NEGATIVE_INFINITY;
     this.#unreachable = undefined;
     this.#isUnfit = false;
     return {
@@ -132,6 +139,7 @@ export class Host {
    */
   answered(client: HostClient, isProbe: boolean): void {
     if (client !== this.#client) return;
+    this.#heardAtMs = clock.now();
     this.#unreachable = undefined;
     this.#silentAtMs = undefined;
     if (!isProbe) this.#isUnfit = false;
@@ -204,7 +212,9 @@ export class Host {
 
   #dropFailed(): void {
     const address = this.#own?.dials.connectedTo;
-    if (this.#failedAddresses.size >= MOST_FAILED_ADDRESSES) this.#failedAddresses.clear();
+    // If no other address accepts a connection, a failed one may be the better choice.
+    if (address === undefined || this.#failedAddresses.size >= MOST_FAILED_ADDRESSES)
+      this.#failedAddresses.clear();
     if (address !== undefined && this.#unreachable === undefined) this.#failedAddresses.add(address);
     this.drop();
   }

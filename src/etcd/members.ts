@@ -5,10 +5,10 @@ import type { EventOf } from '../events.ts';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import {
   EtcdError,
+  HAVE_CONSEQUENCES,
   isByEtcd,
   isNotConnected,
   isUnfit,
-  type EtcdErrorKind,
   type GrpcStatus,
 } from './etcd-error.ts';
 import type { Host, HostClient } from './host.ts';
@@ -37,14 +37,6 @@ export const shownAddress = (address: string): string => address.replace(/\/\/[^
 
 /** How long a host may take to report its cluster before we believe its error, in milliseconds. */
 const IDENTIFY_WITHIN_MS = 1_000;
-
-/** Kinds of errors on which the library acts. They count only if they come from our cluster. */
-const HAVE_CONSEQUENCES: ReadonlySet<EtcdErrorKind> = new Set([
-  'refused',
-  'lease-gone',
-  'lease-exists',
-  'compacted',
-]);
 
 export class Members {
   readonly hosts: readonly Host[];
@@ -147,16 +139,14 @@ export class Members {
    * @throws {EtcdError} in place of `fault`, if the host belongs to another cluster.
    */
   async verifyError(host: Host, what: string, fault: unknown): Promise<void> {
-    const hasConsequences = fault instanceof EtcdError && HAVE_CONSEQUENCES.has(fault.kind);
-    if (!hasConsequences || host.isBorrowed) return;
+    if (!(fault instanceof EtcdError && HAVE_CONSEQUENCES.has(fault.kind)) || host.isBorrowed) return;
     await this.#identify(host, IDENTIFY_WITHIN_MS).catch(() => undefined);
     if (this.#cluster.isForeign(host)) throw foreign(what, this.#cluster.complaintOf(host, host.address));
   }
 
   /** For calls that passed a guard: replaces a connection that is probably of no use. */
   dialAgain(host: Host): void {
-    const isLost =
-      this.selector.heardAtMs(host) < this.#lostAtMs && host.ageMs > clock.now() - this.#lostAtMs;
+    const isLost = host.heardAtMs < this.#lostAtMs && host.ageMs > clock.now() - this.#lostAtMs;
     if (isLost) host.drop();
     else host.dialAgain();
   }

@@ -8,7 +8,7 @@
 import type { Etcd3 } from 'etcd3';
 import { clock } from '../util/clock.ts';
 import { Calls, type Asking, type Lane } from './calls.ts';
-import { EtcdError } from './etcd-error.ts';
+import { EtcdError, isReply } from './etcd-error.ts';
 import { addressesOf, isClosed } from './host.ts';
 import { History, type Header, type Proves } from './history.ts';
 import { shownAddress, type HostCause, type HostEvent } from './members.ts';
@@ -57,7 +57,7 @@ export class EtcdTransport {
     settle: new Semaphore(IN_FLIGHT),
     caller: new Semaphore(IN_FLIGHT),
   };
-  /** When the last call of each lane was answered. */
+  /** When etcd last answered a call of each lane, with a result or an error. */
   readonly #answeredAtMs: Partial<Record<Lane, number>> = {};
   readonly #uses: Uses;
   readonly #changeListeners = new Set<() => void>();
@@ -150,6 +150,9 @@ export class EtcdTransport {
       this.history.told(answer.header, proves, asked);
       if (proves !== 'nothing') this.provenAtMs = Math.max(this.provenAtMs, calledAtMs);
       return answer;
+    } catch (fault) {
+      if (isReply(fault)) this.#answeredAtMs[lane] = clock.now();
+      throw fault;
     } finally {
       places.give();
     }
@@ -159,8 +162,12 @@ export class EtcdTransport {
   #takePlace(lane: Lane, { withinMs, isTimely, placeWithinMs, signal }: CallLimits): Promise<boolean> {
     if (placeWithinMs === undefined)
       return this.#lanes[lane].take({ withinMs: isTimely === true ? withinMs : undefined, signal });
-    const answeredAtMs = (): number => this.#answeredAtMs[lane] ?? -Infinity;
-    return this.#lanes[lane].take({ withinMs: placeWithinMs, signal }, answeredAtMs);
+    return this.#lanes[lane].take({ withinMs: placeWithinMs, signal }, () => this.answeredAtMs(lane));
+  }
+
+  /** When etcd last answered a call of this lane, in milliseconds; -Infinity before that. */
+  answeredAtMs(lane: Lane): number {
+    return this.#answeredAtMs[lane] ?? Number.NEGATIVE_INFINITY;
   }
 
   /**

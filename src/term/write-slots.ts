@@ -71,8 +71,6 @@ export class WriteSlots {
   readonly #writeSlots: WriteSlot[] = [];
   readonly #waiting = new WaitingLine<WriteSlot>();
   readonly #remembered = new Map<string, Fate | 'unknowable'>();
-  /** When etcd last answered a write. */
-  #answeredAtMs = -Infinity;
   #refusal: { readonly fault: EtcdError; readonly atMs: number } | undefined;
 
   constructor(transport: EtcdTransport, lease: Pick<Session, 'leaseId' | 'isValid'>) {
@@ -124,7 +122,6 @@ export class WriteSlots {
       if (!(error instanceof EtcdError)) throw error;
       return await this.#afterFault(writeSlot, error, settling);
     }
-    this.#answeredAtMs = clock.now();
     switch (outcome.type) {
       case 'committed':
         writeSlot.slot = done(BigInt(outcome.answer.header.revision));
@@ -301,7 +298,7 @@ export class WriteSlots {
     const writeSlot = await this.#waiting.wait(
       { withinMs: CALL_LIMIT_MS, signal },
       (late) => this.#give(late),
-      () => this.#answeredAtMs,
+      () => this.#transport.answeredAtMs('caller'),
     );
     if (writeSlot !== undefined) return writeSlot;
     throw signal.aborted

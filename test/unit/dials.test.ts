@@ -176,6 +176,40 @@ test('L4: a suspension during a dial does not make the connection count as slow 
   expect(host.client).not.toBe(client);
 });
 
+test.skipIf(process.platform !== 'linux')(
+  'L5: a name whose second address never completes a dial does not keep a client away from the first',
+  async () => {
+    const pem = await certificates();
+    onTestFinished(() => pem.remove());
+    let dialsOfFirst = 0;
+    const first = createSecureServer(pem).on('session', () => dialsOfFirst++);
+    onTestFinished(() => void first.close());
+    first.listen(0, '127.0.0.1');
+    await once(first, 'listening');
+    const { port } = first.address() as AddressInfo;
+    let dialsOfSecond = 0;
+    const second = createServer((socket) => {
+      dialsOfSecond++;
+      socket.on('error', () => undefined); // no handshake, as of a machine that is switched off
+    });
+    onTestFinished(() => void second.close());
+    second.listen(port, '127.0.0.2');
+    await once(second, 'listening');
+    vi.spyOn(dns.promises, 'lookup').mockImplementation((() =>
+      Promise.resolve(['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 })))) as never);
+    onTestFinished(() => void vi.restoreAllMocks());
+    const host = hostAt(port, { credentials: { rootCertificate: Buffer.from(pem.ca) } }, 'localhost');
+    ask(host);
+    await eventually(() => dialsOfFirst === 1 && !host.isSlow, within);
+    host.dropSilent(host.client); // it was silent for a moment
+    ask(host);
+    await eventually(() => dialsOfSecond === 1, within);
+    host.dropSilent(host.client);
+    ask(host);
+    await eventually(() => dialsOfFirst === 2, within);
+  },
+);
+
 test('G5: a silent DNS server gets one lookup, and the client dials when the answer comes', async () => {
   const server = createServer((socket) => socket.on('error', () => undefined));
   onTestFinished(() => void server.close());
