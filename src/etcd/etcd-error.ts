@@ -4,7 +4,7 @@
  * count as outages.
  */
 
-import { plainCauseWithCertificate } from '../core/plain-cause.ts';
+import { plainCause, plainCauseWithCertificate } from '../core/plain-cause.ts';
 
 export type EtcdErrorKind =
   /** etcd is unreachable, too slow, overloaded or out of space. A later try may succeed. */
@@ -128,6 +128,13 @@ const CODE_NAMES =
     ' ',
   );
 
+/** Names the code of a status whose text says nothing, because log lines and errors show only the text. */
+export function withText(status: GrpcStatus): GrpcStatus {
+  const { code, details } = status;
+  if (plainCause(details) !== '') return status;
+  return { code, details: `gRPC status ${CODE_NAMES[code] ?? code} without a text` };
+}
+
 /** @param telling makes a readable text of what gRPC or etcd said. */
 export function etcdErrorOf(
   what: string,
@@ -137,10 +144,10 @@ export function etcdErrorOf(
 ): EtcdError {
   if (error instanceof EtcdError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
-  const { code, details: said } = status ?? statusIn(cause.message);
+  const { code, details: said } = withText(status ?? statusIn(cause.message));
   // If we have gRPC's status, the error of etcd3 adds nothing, because etcd3 saw only a replaced status (intercept.ts).
   const options = status === undefined ? { cause } : {};
-  const told = telling(said) || `gRPC status ${CODE_NAMES[code] ?? code} without a text`;
+  const told = telling(said);
   const fault = (kind: EtcdErrorKind, mayHaveHappened: boolean): EtcdError =>
     new EtcdError(kind, `${what}: ${told}`, mayHaveHappened, options);
 

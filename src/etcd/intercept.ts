@@ -2,7 +2,7 @@
  * Intercepts a call of etcd3: adds metadata, checks the answer, and replaces the status that etcd3 sees.
  */
 import type { KVClient } from 'etcd3';
-import type { GrpcStatus } from './etcd-error.ts';
+import { withText, type GrpcStatus } from './etcd-error.ts';
 import { onCleanStack } from './host.ts';
 
 export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>;
@@ -48,8 +48,9 @@ export function callOptions({ token, onCall, onMessage, onFailure }: CallHooks):
           if (ended !== undefined)
             return listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details: ended });
           if (status.code === 0) return listener?.onReceiveStatus?.(status);
-          onFailure(status);
-          const details = status.details.replace(REPEATED_BY_ETCD3, 'auth token is not valid');
+          const failure = withText(status);
+          onFailure(failure);
+          const details = failure.details.replace(REPEATED_BY_ETCD3, 'auth token is not valid');
           listener?.onReceiveStatus?.({ ...status, code: HIDDEN, details });
         },
       });

@@ -37,6 +37,7 @@ test.for([
     { ...grpc, 'grpc-status': 16, 'grpc-message': 'etcdserver: invalid auth token' },
     'etcdserver: invalid auth token',
   ],
+  ['a proxy', { ...grpc, 'grpc-status': 14 }, 'gRPC status UNAVAILABLE without a text'],
 ] as const)(
   'a stream that %s ends with a reason, and without an internal code: %j',
   async ([, headers, reason]) => {
