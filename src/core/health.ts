@@ -1,6 +1,7 @@
 /**
  * Decides whether a replica is healthy.
  */
+import { isCertificateRejected } from './plain-cause.ts';
 
 /** The health of one replica, for liveness and readiness probes. */
 export interface ElectionHealth {
@@ -72,9 +73,10 @@ function problemOf(facts: HealthFacts): string | undefined {
   const followingMs = facts.followingMs ?? 0;
   if (followingMs > followerLimitMs(drainTimeoutMs))
     return `onFollower has not settled for ${Math.round(followingMs)} ms: this replica cannot lead until it settles`;
-  if (refusal !== undefined)
-    return facts.standing ? `etcd refuses us: ${refusal}` : `not standing: ${refusal}`;
-  return undefined;
+  if (refusal === undefined) return undefined;
+  if (!facts.standing) return `not standing: ${refusal}`;
+  // The cause says who rejects whose certificate. It may be us who reject etcd's.
+  return `${isCertificateRejected(refusal) ? 'cannot use etcd' : 'etcd refuses us'}: ${refusal}`;
 }
 
 /** How long `onFollower` may take before it counts as an error, in milliseconds. */

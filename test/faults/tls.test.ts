@@ -122,6 +122,7 @@ describe('over TLS', () => {
       expect(mallory.terms).toEqual([]);
       // A restart reads the files again. The rejection must have lasted for one TTL.
       await poll(() => mallory.election.health().healthy, 10_000).toBe(false);
+      expect(mallory.election.health().reason).toMatch(/^cannot use etcd: /);
       expect(mallory.election.health().reason).toContain(reason);
       const said = everythingSaid(mallory, error);
       expect(said).not.toContain('PRIVATE KEY');

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { healthOf, type HealthFacts } from '../../src/core/health.ts';
+import { plainCauseWithCertificate } from '../../src/core/plain-cause.ts';
 import { catalogue, prometheusName } from '../../src/telemetry/catalogue.ts';
 
 const following: HealthFacts = {
@@ -62,6 +63,18 @@ describe('health', () => {
     expect(health.reason === undefined).toBe(health.healthy);
   });
 });
+
+test.for([
+  ['etcdserver: permission denied', 'etcd refuses us: '],
+  ['unable to verify the first certificate', 'cannot use etcd: '],
+  ['tlsv1 alert unknown ca', 'cannot use etcd: '],
+] as const)(
+  'the reason for the health of a campaign with the cause "%s" begins with "%s"',
+  ([said, begin]) => {
+    const refusal = `grant a lease: ${plainCauseWithCertificate(said)}`;
+    expect(healthOf({ ...following, refusal }).reason).toBe(`${begin}${refusal}`);
+  },
+);
 
 describe('names of metrics', () => {
   test('follow the rules of both ecosystems', () => {
