@@ -30,6 +30,8 @@ export class Session {
   readonly pendingDeletes: PendingDeletes = new PendingDeletes();
   readonly #deletes = privateGuard();
   #isDeleting = false;
+  /** Whether a delete has failed, and no later pass has reached every key. */
+  #isDeleteDue = false;
   #proof: LeaseProof;
   #marginMs: number;
   #ended: SessionEnd | undefined;
@@ -124,11 +126,15 @@ export class Session {
    * with a long TTL, that would be minutes.
    */
   async retryDeletes(): Promise<void> {
+    this.#isDeleteDue = true;
     if (this.#isDeleting) return;
     this.#isDeleting = true;
     const { signal } = this.#stop;
-    do await this.#deletes.pass('environment', RECONNECT, { signal });
-    while (!signal.aborted && !(await this.#flushDeletes()));
+    while (this.#isDeleteDue && !signal.aborted) {
+      await this.#deletes.pass('environment', RECONNECT, { signal });
+      this.#isDeleteDue = false; // before the pass, which may miss a delete that fails during it
+      if (!(await this.#flushDeletes())) this.#isDeleteDue = true;
+    }
     this.#isDeleting = false;
   }
 

@@ -137,3 +137,25 @@ test('L5: a lease whose renewals etcd refuses does not hold up the other tries o
   expect(isThrough).toBe(true);
   session.end('closed');
 });
+
+test('L5: a delete that fails while the retry of another one ends is retried too', async () => {
+  const clock: FakeClock = fake;
+  const { keepAlive } = answeredLater();
+  const session = sessionOn(keepAlive, { sentAtMs: clock.now(), grantedTtlSeconds: 600 });
+  const { pendingDeletes } = session;
+  let retried = 0;
+  const second = (): Promise<void> => Promise.resolve(void retried++);
+  const flushAll = pendingDeletes.flushAll.bind(pendingDeletes);
+  vi.spyOn(pendingDeletes, 'flushAll').mockImplementationOnce(async (limits) => {
+    const isAnswered = await flushAll(limits);
+    // The retry has seen every key. It has not ended yet.
+    pendingDeletes.add('second', second, 0);
+    void session.retryDeletes();
+    return isAnswered;
+  });
+  pendingDeletes.add('first', () => Promise.resolve(), 0);
+  void session.retryDeletes();
+  for (let count = 0; count < 50; count++) await clock.advance(100); // the next renewal is due after 200 s
+  expect(retried).toBe(1);
+  session.end('closed');
+});
