@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { foldCampaigns } from '../formats/campaigns.ts';
@@ -68,6 +68,28 @@ export function writeEvidence(
   }
 }
 
+/**
+ * Writes the file of a report again, with the notes that were added later. The old file stays if that fails, for example
+ * because the disk is full or the folder is gone.
+ */
+export function rewriteReport(report: RunawayReport): void {
+  const path = report.files.report;
+  if (path === undefined) return;
+  const written = `${path}.new`;
+  try {
+    try {
+      writeFileSync(written, textOf(report), { mode: 0o600 });
+      renameSync(written, path);
+    } finally {
+      rmSync(written, { force: true });
+    }
+  } catch {
+    // stderr and the report in memory have the note too
+  }
+}
+
+const textOf = (report: RunawayReport): string => `${JSON.stringify(report, null, 2)}\n`;
+
 type Contents = Partial<Record<keyof EvidenceFiles, { name: string; data: string | Uint8Array }>>;
 
 /** Adds the report itself as the last file. The report names all files. */
@@ -80,8 +102,7 @@ function completed(
   const name = 'report.json';
   const files = { directory, ...(Object.fromEntries(paths) as EvidenceFiles), report: join(directory, name) };
   const complete = { ...report, files };
-  const data = `${JSON.stringify(complete, null, 2)}\n`;
-  return { complete, contents: { ...others, report: { name, data } } };
+  return { complete, contents: { ...others, report: { name, data: textOf(complete) } } };
 }
 
 function contentsOf(report: RunawayReport, recording: Recording | undefined): Contents {

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { messageOf } from '../errors.ts';
-import { writeEvidence } from './evidence.ts';
+import { rewriteReport, writeEvidence } from './evidence.ts';
 import type { WatchSettings } from '../watchdog/messages.ts';
 import type { Recording } from '../profile/record-profile.ts';
 import { type RunawayReport, isRunaway, logLine, webhookLine } from './report.ts';
@@ -11,8 +11,8 @@ const WEBHOOK_MS = 5_000;
 
 /**
  * Publishes a report without the main thread: in the evidence folder and on stderr. A runaway also goes to the webhook. A
- * failure of the folder or of the webhook becomes a note in the report. The webhook is called last, so its failure also gets
- * a line of its own.
+ * failure of the folder or of the webhook becomes a note in the report. The webhook is called last, so its failure gets a
+ * line of its own, and the file of the report is written again.
  *
  * @returns the report with the paths of the evidence.
  */
@@ -33,8 +33,9 @@ export async function fileReport(
       await send(settings.webhook, JSON.stringify(filed));
     } catch (error) {
       const note = `webhook failed: ${messageOf(error)}`;
-      if (settings.log !== false) writeLine(webhookLine(filed, note, settings.log));
       filed = { ...filed, notes: [...filed.notes, note] };
+      rewriteReport(filed);
+      if (settings.log !== false) writeLine(webhookLine(filed, note, settings.log));
     }
   }
   return filed;

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -12,7 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { defaultDirectory, surplus, writeEvidence } from '../../../src/diagnostics/evidence/evidence.ts';
+import {
+  defaultDirectory,
+  rewriteReport,
+  surplus,
+  writeEvidence,
+} from '../../../src/diagnostics/evidence/evidence.ts';
 import { type RunawayReport, headline, logLine } from '../../../src/diagnostics/evidence/report.ts';
 import { sampleProfile } from '../../support/sample-profile.ts';
 
@@ -126,6 +132,26 @@ describe('the evidence folder', () => {
       '2026-01-01T00-00-02.000Z-42-starved',
       '2026-01-01T00-00-06.000Z-42-starved',
     ]);
+  });
+
+  it('keeps the old file of a report if the disk is full when a note is added', () => {
+    const written = writeEvidence(report(1), recording, { ...limits, directory: home });
+    const notes = (): unknown =>
+      (JSON.parse(readFileSync(written.files.report!, 'utf8')) as RunawayReport).notes;
+    const files = readdirSync(written.files.directory!);
+    fs.isFull = true;
+    try {
+      rewriteReport({ ...written, notes: ['lost'] });
+    } finally {
+      fs.isFull = false;
+    }
+    expect(notes()).toEqual([]);
+    rewriteReport({ ...written, notes: ['added'] });
+    expect(notes()).toEqual(['added']);
+    expect(readdirSync(written.files.directory!)).toEqual(files);
+    rmSync(written.files.directory!, { recursive: true });
+    rewriteReport(written);
+    expect(readdirSync(home)).toEqual([]);
   });
 
   it('refuses a report that is larger than the limit of the folder', () => {
