@@ -17,6 +17,7 @@ export type CallbackName =
  * Usage that is right in some programs and a mistake in many others:
  * - `exit`: the process exits while it leads.
  * - `shared-value`: another candidate announces the same value.
+ * - `unset-value`: the value given to `campaign()` contains `undefined` or `[object …]`. A variable probably has no value.
  * - `in-turn`: `lead()` without `ifFree` waited behind another candidate, and then ran its own work.
  * - `short-work`: `onLeader` returned after 0.1 s to 5 s, and `onFollower` exists. The work may be over.
  * - `returned`: `onLeader` returned an object with a method such as `stop()`. Nothing calls that method.
@@ -33,6 +34,7 @@ export type CallbackName =
 export type UnusualUsage =
   | 'exit'
   | 'shared-value'
+  | 'unset-value'
   | 'in-turn'
   | 'short-work'
   | 'returned'

@@ -3,6 +3,7 @@
  */
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import { followerLimitMs } from '../core/health.ts';
+import { checkValue } from '../input-checks.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
@@ -23,6 +24,22 @@ export function tellClosedClient(report: CampaignReport, election: string, ttlSe
     'closed-client',
     `the Etcd3 client was closed while this replica led "${election}". The key could not be deleted, and no replica can lead until ` +
       `the lease expires, in up to ${ttlSeconds} s. Await election.close() before client.close()`,
+  );
+}
+
+/** Text that comes from an unset variable or an object. A value may be JSON, so `null` is no mistake. */
+const UNSET = /undefined|\[object \w+\]/;
+
+/** Only warns about an unset variable, because a value is free text. @throws {InvalidInputError} if it is no valid value. */
+export function checkAnnounced(report: CampaignReport, election: string, value: string | undefined): void {
+  if (value === undefined) return;
+  checkValue(value, election);
+  const unset = UNSET.exec(value)?.[0];
+  if (unset === undefined) return;
+  report.unusual(
+    'unset-value',
+    `the value announced in "${election}" contains "${unset}": a variable probably has no value, or is an object. ` +
+      'Then other replicas do not see which replica this is',
   );
 }
 
