@@ -163,7 +163,7 @@ export class CandidateKey {
    * forgotten key would block the election, because other elections may keep the lease alive.
    *
    * @param isDeleted whether etcd has reported that the key is deleted.
-   * @returns whether a delete was sent. False if there was nothing to delete, or the lease is no longer valid.
+   * @returns whether a delete was sent. False if there was nothing to delete, or the lease is lost.
    * @throws {EtcdError} if the delete was not acknowledged.
    */
   async giveUp(isDeleted: boolean): Promise<boolean> {
@@ -175,7 +175,8 @@ export class CandidateKey {
     this.#candidacy = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
-    if (session?.isValid() !== true) return false;
+    if (session?.isValid() !== true)
+      return session?.isRefused === true && !isDeleted && (await this.#releaseUnrenewed(candidacy));
     const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
     const releaseUnconfirmed = unconfirmedRelease(this.#transport, this.#keyPrefix, session.leaseId);
     session.pendingDeletes.giveUp(key, releaseUnconfirmed);
@@ -199,6 +200,23 @@ export class CandidateKey {
       // Only the end of the lease can remove this key. Until then it blocks other candidates.
       if (error instanceof EtcdError && error.kind === 'refused') session.end('refused');
       throw error;
+    }
+  }
+
+  /**
+   * Deletes our key after another election has ended the session because etcd refused to delete a key of that election.
+   * For the same reason etcd refuses to revoke the lease, so our key would block us until the lease expires.
+   *
+   * @returns whether the key was deleted.
+   */
+  async #releaseUnrenewed(candidacy: Candidacy | undefined): Promise<boolean> {
+    if (candidacy === undefined) return false;
+    try {
+      await this.#release(candidacy, { withinMs: CALL_LIMIT_MS, isTimely: true });
+      return true;
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      return false; // nothing renews the lease any more, so the key expires
     }
   }
 }

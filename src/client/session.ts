@@ -101,6 +101,11 @@ export class Session {
     return this.#ended === undefined ? this.#transport.isClosed : this.#ended !== 'deadline-passed';
   }
 
+  /** Whether the session has ended because etcd refused to delete a key under its lease. */
+  get isRefused(): boolean {
+    return this.#ended === 'refused';
+  }
+
   /**
    * Sets the margin, which is the widest that an election of this session asks for. Does not move a deadline that has
    * passed.

@@ -1,0 +1,80 @@
+// etcd refused one election of a client. The other elections of that client, which etcd permitted, paid for it.
+import { Etcd3 } from 'etcd3';
+import { type EtcdCluster, startEtcd } from 'etcd-election/dev';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { SOON_MS, test, type Fixtures, type TestCandidate } from '../support/world.ts';
+
+/** Much longer than a new term may take. */
+const TTL_SECONDS = 30;
+
+// Our own etcd, because we enable authentication.
+let cluster: EtcdCluster;
+let root: Etcd3;
+
+beforeAll(async () => {
+  cluster = await startEtcd();
+  const open = new Etcd3({ hosts: cluster.endpoints });
+  await open.user('root').create('secret');
+  await open.role('root').create();
+  await open.user('root').addRole('root');
+  await open.auth.authEnable();
+  open.close();
+  root = new Etcd3({ hosts: cluster.endpoints, auth: { username: 'root', password: 'secret' } });
+});
+afterAll(async () => {
+  root.close();
+  await cluster.stop();
+});
+
+type Permission = 'Read' | 'Write';
+
+/** Gives the user a role that permits this under the prefix. @returns a function that takes the role away. */
+async function permit(user: string, prefix: string, permission: Permission): Promise<() => Promise<unknown>> {
+  const role = root.role(`${user}-${prefix}-${permission}`);
+  await role.create();
+  await role.grant({ permission, range: root.range({ prefix }) });
+  await root.user(user).addRole(role);
+  return () => root.user(user).removeRole(role);
+}
+
+/** Two leading elections of one client, and functions that withdraw a permission of the second one. */
+async function twoLeaders(
+  { candidate, client, prefix }: Pick<Fixtures, 'candidate' | 'client' | 'prefix'>,
+  ttlSeconds: number,
+): Promise<{
+  permitted: TestCandidate;
+  refused: TestCandidate;
+  withdraw: Record<Permission, () => Promise<unknown>>;
+}> {
+  const user = prefix.slice(0, -1);
+  await root.user(user).create('secret');
+  const [permittedKeys, refusedKeys] = [`permitted-${prefix}`, `refused-${prefix}`];
+  for (const each of ['Read', 'Write'] as const) await permit(user, permittedKeys, each);
+  const withdraw = {
+    Read: await permit(user, refusedKeys, 'Read'),
+    Write: await permit(user, refusedKeys, 'Write'),
+  };
+  const ours = client({ hosts: cluster.endpoints, auth: { username: user, password: 'secret' } });
+  const permitted = candidate('permitted', { client: ours, prefix: permittedKeys, ttlSeconds });
+  const refused = candidate('refused', { client: ours, prefix: refusedKeys, ttlSeconds });
+  await permitted.campaign();
+  await refused.campaign();
+  return { permitted, refused, withdraw };
+}
+
+test('L3: an election that etcd refuses closes: the other elections of its client lead again soon', async ({
+  candidate,
+  client,
+  prefix,
+  log,
+}) => {
+  const { permitted, refused, withdraw } = await twoLeaders({ candidate, client, prefix }, TTL_SECONDS);
+  const first = permitted.election.currentTerm!;
+  await withdraw.Write();
+  await refused.election.close();
+  expect(log.of('release.failed')).toHaveLength(1);
+  expect(first.isCurrent(), 'only the end of the lease can remove the refused key').toBe(false);
+
+  const second = await permitted.elected(SOON_MS);
+  expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
+});
