@@ -10,6 +10,7 @@ import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import { grantLease, KeepAlive, newLeaseId, revokeLease } from '../etcd/lease.ts';
 import type { CallLimits, EtcdTransport } from '../etcd/transport.ts';
 import type { LastWill } from '../last-will/index.ts';
+import { AbandonedLeases } from './abandoned-leases.ts';
 import { LeaseOutage } from './lease-outage.ts';
 import type { ReconnectBackoff } from './reconnect-backoff.ts';
 import { CALL_LIMIT_MS, Session } from './session.ts';
@@ -73,16 +74,14 @@ export class SessionPool {
   #opening: Promise<Session> | undefined;
   readonly #outage = new LeaseOutage();
   #stop = sharedAbort();
-  /** Leases that have ended for us but may still exist in etcd. Their keys would be ahead of ours in the queue. */
-  readonly #abandoned = new Set<string>();
-  /** The signal of the loop that revokes the abandoned leases. */
-  #revoking: AbortSignal | undefined;
+  readonly #abandoned: AbandonedLeases;
 
   constructor(client: SessionClient, ttlSeconds: number) {
     this.#client = client;
     this.#transport = client.transport;
     this.#backoff = client.backoff;
     this.#ttlSeconds = ttlSeconds;
+    this.#abandoned = new AbandonedLeases(client.transport, client.backoff, (id) => this.#lastWill?.drop(id));
     this.#transport.history.onRestored(() => this.#current?.pendingDeletes.historyLost());
   }
 
@@ -152,8 +151,7 @@ export class SessionPool {
     const session = this.#current;
     this.#current = undefined;
     session?.end('closed');
-    const leases = [...this.#abandoned, ...(session === undefined ? [] : [session.leaseId])];
-    this.#abandoned.clear();
+    const leases = [...this.#abandoned.take(), ...(session === undefined ? [] : [session.leaseId])];
     const lastWill = this.#lastWill;
     this.#lastWill = undefined;
     const ttlMs = session?.ttlMs ?? this.#ttlSeconds * 1000;
@@ -177,7 +175,7 @@ export class SessionPool {
   #abandon(leaseId: string, fault: EtcdError): void {
     if (fault.kind !== 'unavailable') return;
     this.#abandoned.add(leaseId);
-    if (this.#current !== undefined) void this.#revokeRest(this.#stop.signal);
+    if (this.#current !== undefined) void this.#abandoned.revokeRest(this.#stop.signal);
   }
 
   /**
@@ -236,7 +234,7 @@ export class SessionPool {
         const fault = error as EtcdError;
         if (fault.kind !== 'unavailable') {
           this.#discard(lease);
-          if (fault.kind === 'aborted') await this.#revokeAbandoned(REVOCATION);
+          if (fault.kind === 'aborted') await this.#abandoned.revokeOnce(REVOCATION);
           throw fault;
         }
         this.#tellUnavailable(fault);
@@ -262,7 +260,7 @@ export class SessionPool {
     });
     this.#current = session;
     this.#bequeath(leaseId);
-    void this.#revokeRest(signal);
+    void this.#abandoned.revokeRest(signal);
     this.#tellAvailable();
     this.#log.report({
       type: 'session.opened',
@@ -296,30 +294,6 @@ export class SessionPool {
     if (afterMs !== undefined) this.#log.report({ type: 'session.available', afterMs });
   }
 
-  /** Tries once to revoke the abandoned leases. */
-  async #revokeAbandoned(limits: CallLimits): Promise<void> {
-    const revoke = async (leaseId: string): Promise<void> => {
-      await revokeLease(this.#transport, leaseId, limits);
-      this.#abandoned.delete(leaseId);
-      this.#lastWill?.drop(leaseId);
-    };
-    await Promise.allSettled([...this.#abandoned].map(revoke));
-  }
-
-  /**
-   * Revokes the abandoned leases until none is left. Only one such loop runs at a time, and every try passes the
-   * client's back-off.
-   */
-  async #revokeRest(signal: AbortSignal): Promise<void> {
-    if (this.#revoking === signal) return;
-    this.#revoking = signal;
-    while (this.#abandoned.size > 0 && !signal.aborted) {
-      await this.#backoff.pass(signal);
-      if (!signal.aborted) await this.#revokeAbandoned({ withinMs: CALL_LIMIT_MS, signal });
-    }
-    if (this.#revoking === signal) this.#revoking = undefined;
-  }
-
   /**
    * One try: dials, revokes the abandoned leases, and grants a new one.
    *
@@ -334,7 +308,7 @@ export class SessionPool {
     const wasAsked = lease.isAsked;
     lease.isAsked = true;
     try {
-      const revoked = this.#revokeAbandoned(limits);
+      const revoked = this.#abandoned.revokeOnce(limits);
       const proof = await grantLease(this.#transport, id, this.#ttlSeconds, limits);
       // Our old keys would be ahead of us, so wait until they are gone. Do not wait long, because one silent member
       // must not cost us the new lease.
