@@ -2,7 +2,7 @@
  * The parts that all campaigns of one `Election` share. They are created once.
  */
 import type { Etcd3 } from 'etcd3';
-import type { ActiveCampaigns } from '../client/active-campaigns.ts';
+import type { ActiveCampaigns, UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { RefusalBackoff } from '../client/refusal-backoff.ts';
 import type { SessionPool } from '../client/session-pool.ts';
 import { sharedClientOf, type SharedClient } from '../client/shared-client.ts';
@@ -57,6 +57,15 @@ export interface CampaignTools {
   readonly last: { term?: LiveTerm };
   /** Functions to call when our lease expires, because an observer that shows us as the leader must check again. */
   readonly leaseLosses: Set<() => void>;
+}
+
+export interface CampaignStart {
+  readonly value: string;
+  readonly calledFrom: readonly string[];
+  /** Callbacks of the previous campaign. This campaign waits for them before it enters. */
+  readonly after: UnfinishedCallbacks | undefined;
+  /** Whether the campaign ends at once if there is another candidate already. */
+  readonly ifFree: boolean;
 }
 
 /**

@@ -14,7 +14,6 @@ import {
   type Outcome,
   type StopCause,
 } from '../core/campaign-state.ts';
-import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import type { LeaseHolder } from '../client/session-pool.ts';
 import { EtcdError, isFinal } from '../etcd/etcd-error.ts';
 import type { Term } from '../term/term.ts';
@@ -23,7 +22,7 @@ import { nextTurn } from '../util/clock.ts';
 import { Deferred } from '../util/deferred.ts';
 import { settle } from '../util/settle.ts';
 import type { Callbacks } from './callbacks.ts';
-import { endedError, type CampaignTools } from './campaign-tools.ts';
+import { endedError, type CampaignStart, type CampaignTools } from './campaign-tools.ts';
 import type { Candidate } from '../core/candidate.ts';
 import type { Place } from '../core/candidate-queue.ts';
 import { CandidateKey } from './candidate-key.ts';
@@ -36,15 +35,6 @@ import { Turn } from './turn.ts';
 import { turnTools } from './turn-tools.ts';
 import { waitForEarlier } from './unusual-usage.ts';
 import { ValuePublisher } from './value-publisher.ts';
-
-export interface CampaignStart {
-  readonly value: string;
-  readonly calledFrom: readonly string[];
-  /** Callbacks of the previous campaign. This campaign waits for them before it enters. */
-  readonly after: UnfinishedCallbacks | undefined;
-  /** Whether the campaign ends at once if there is another candidate already. */
-  readonly ifFree: boolean;
-}
 
 export class Campaign {
   readonly #tools: CampaignTools;
@@ -82,8 +72,9 @@ export class Campaign {
     this.#candidateKey = new CandidateKey(tools);
     this.#holder = {
       keyPrefix,
-      isRefused: () => this.refusal !== undefined,
+      isRefused: () => (this.#refusal.reason ?? this.refusal) !== undefined,
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
+      onOwnKeyDenied: (fault) => this.#refuse(fault),
     };
     this.#queueWatcher = this.#newQueueWatcher();
     this.#leaderView = new LeaderView(this.#queueWatcher, callbacks, report);

@@ -30,6 +30,7 @@ export interface LeaseHolder {
   readonly keyPrefix: string;
   isRefused(): boolean;
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
+  onOwnKeyDenied(fault: EtcdError): void;
 }
 
 /** What the pool keeps for a holder. */
@@ -130,6 +131,7 @@ export class SessionPool {
     return {
       key: candidateKey(holder.keyPrefix, leaseId),
       onRead: (found, revision) => holder.onOwnKey(found, revision),
+      onDenied: (fault) => holder.onOwnKeyDenied(fault),
     };
   }
 

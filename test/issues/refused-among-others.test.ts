@@ -2,10 +2,11 @@
 import { Etcd3 } from 'etcd3';
 import { type EtcdCluster, startEtcd } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { SOON_MS, test, type Fixtures, type TestCandidate } from '../support/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { SOON_MS, test, TTL_SECONDS, type Fixtures, type TestCandidate } from '../support/world.ts';
 
 /** Much longer than a new term may take. */
-const TTL_SECONDS = 30;
+const LONG_TTL_SECONDS = 30;
 
 // Our own etcd, because we enable authentication.
 let cluster: EtcdCluster;
@@ -68,7 +69,7 @@ test('L3: an election that etcd refuses closes: the other elections of its clien
   prefix,
   log,
 }) => {
-  const { permitted, refused, withdraw } = await twoLeaders({ candidate, client, prefix }, TTL_SECONDS);
+  const { permitted, refused, withdraw } = await twoLeaders({ candidate, client, prefix }, LONG_TTL_SECONDS);
   const first = permitted.election.currentTerm!;
   await withdraw.Write();
   await refused.election.close();
@@ -77,4 +78,29 @@ test('L3: an election that etcd refuses closes: the other elections of its clien
 
   const second = await permitted.elected(SOON_MS);
   expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
+});
+
+test('L3: etcd no longer lets us read the keys of one election: that election is unhealthy, and the other renews', async ({
+  candidate,
+  client,
+  prefix,
+  log,
+}) => {
+  // The permitted election has entered first, so the probes of the watch name its keys and are not denied.
+  const { permitted, refused, withdraw } = await twoLeaders({ candidate, client, prefix }, TTL_SECONDS);
+  await withdraw.Read();
+  // Renewals read the keys of both elections in turn.
+  await eventually(() => log.of('candidate.refused').length > 0, {
+    withinMs: (TTL_SECONDS * 1_000 * 2) / 3 + SOON_MS,
+  });
+  expect(refused.election.health()).toMatchObject({ healthy: false, leading: false, standing: true });
+  expect(refused.election.health().reason).toMatch(/permission denied/);
+
+  await permitted.elected(SOON_MS);
+  expect(permitted.election.health()).toMatchObject({ healthy: true, leading: true });
+  const [faltered, renewed] = [log.of('session.faltered').length, log.of('session.renewed').length];
+  await eventually(() => log.of('session.renewed').length > renewed + 2, {
+    withinMs: TTL_SECONDS * 1_000 + SOON_MS,
+  });
+  expect(log.of('session.faltered')).toHaveLength(faltered);
 });

@@ -12,6 +12,7 @@ const holderOf = (name: string): LeaseHolder => ({
   keyPrefix: `election/${name}/`,
   isRefused: () => false,
   onOwnKey: end,
+  onOwnKeyDenied: end,
 });
 
 test('the loss of the last will is logged by an active election, even one with another TTL', async () => {

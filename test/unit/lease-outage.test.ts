@@ -109,7 +109,12 @@ test('the pool tells a rejection that has lasted for one TTL, until it has a lea
   const backoff = new ReconnectBackoff({});
   const client = { transport, backoff, log: new SharedLog(), lastWill: {} as LastWill };
   const pool = new SessionPool(client, TTL_MS / 1000);
-  const holder: LeaseHolder = { keyPrefix: 'election/e/', isRefused: () => false, onOwnKey: end };
+  const holder: LeaseHolder = {
+    keyPrefix: 'election/e/',
+    isRefused: () => false,
+    onOwnKey: end,
+    onOwnKeyDenied: end,
+  };
   pool.join(holder, undefined, { report: end } as unknown as EventLog, false);
   onTestFinished(() => pool.leave(holder));
 

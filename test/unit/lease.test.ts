@@ -1,8 +1,10 @@
 // Which answers make a renewal count.
 import { EventEmitter } from 'node:events';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { isConfirmed } from '../../src/etcd/confirmation.ts';
+import { EtcdError } from '../../src/etcd/etcd-error.ts';
 import { KeepAlive } from '../../src/etcd/lease.ts';
-import type { EtcdTransport } from '../../src/etcd/transport.ts';
+import type { EtcdTransport, Host } from '../../src/etcd/transport.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 
 const { fake } = await vi.hoisted(async () => {
@@ -78,6 +80,7 @@ beforeEach(() => {
   lease = new KeepAlive(etcd as unknown as EtcdTransport, LEASE, () => ({
     key: 'k',
     onRead: () => undefined,
+    onDenied: () => undefined,
   }));
   onTestFinished(() => lease.close());
 });
@@ -176,3 +179,19 @@ test('S2: what is left of the lease does not count if a read after it shows a la
   expect(result()).toBeUndefined();
   expect(etcd.renewals).toBe(2);
 });
+
+test.for([
+  ['its permission is missing', 'etcdserver: permission denied', 1],
+  ['the password is wrong', 'etcdserver: authentication failed, invalid user ID or password', 0],
+] as const)(
+  'L3: a refused read is counted against the election of its key, or against none: %s',
+  async ([, message, blamed]) => {
+    const refusal = new EtcdError('refused', `confirm the renewal: ${message}`, false);
+    const transport = { unary: () => Promise.reject(refusal) } as unknown as EtcdTransport;
+    const onDenied = vi.fn();
+    const ownKey = { key: 'k', onRead: () => undefined, onDenied };
+    const renewal = { raftTerm: 1n, host: {} as Host };
+    await expect(isConfirmed(transport, renewal, ownKey, LIMITS)).rejects.toBe(refusal);
+    expect(onDenied).toHaveBeenCalledTimes(blamed);
+  },
+);

@@ -16,6 +16,7 @@ const holderOf = (name: string, isRefused: boolean): LeaseHolder => ({
   keyPrefix: `election/${name}/`,
   isRefused: () => isRefused,
   onOwnKey: () => undefined,
+  onOwnKeyDenied: () => undefined,
 });
 
 /** A pool on a client whose calls get these results, and a record of what happened. */
