@@ -1,9 +1,13 @@
 /**
  * The elections of this process that have a campaign, and those whose last campaign has failed. Elections register themselves.
  * This file does not import their class, so that a bundler can leave out the class.
+ *
+ * All loaded copies of this package share the lists. Next.js, for example, bundles a copy into every route. So `/healthz` of
+ * one copy must show the elections of another.
  */
 import type { ElectionStatus } from './campaign/status.ts';
 import type { ElectionHealth } from './core/health.ts';
+import { shared } from './loop-guard/registry.ts';
 import type { LiveTerm } from './term/live-term.ts';
 import type { Term } from './term/term.ts';
 
@@ -20,7 +24,10 @@ export interface UnmarkedElection {
   stepDown(): Promise<void>;
 }
 
-/** What an election registers, once for all its campaigns. */
+/**
+ * What an election registers, once for all its campaigns. A copy of another version may read it. So a later version may add
+ * fields, but must keep these, and must not need a field that it adds.
+ */
 export interface Registered {
   /** The `Election` object. */
   readonly election: object;
@@ -29,10 +36,14 @@ export interface Registered {
   readonly unmarked: UnmarkedElection;
 }
 
-const standing = new Set<Registered>();
+interface Lists {
+  readonly standing: Set<Registered>;
+  /** Elections whose last campaign has failed, by key. Some may have become healthy since. */
+  readonly ended: Map<string, Registered>;
+}
 
-/** Elections whose last campaign has failed, by key. Some may have become healthy since. */
-const ended = new Map<string, Registered>();
+const { standing, ended } = shared<Lists>('elections', '', () => ({ standing: new Set(), ended: new Map() }));
+
 /** Limits memory if a program keeps creating refused elections under new names. */
 const MOST_ENDED = 200;
 
