@@ -3,8 +3,7 @@ import { hostname } from 'node:os';
 import { isObject } from '../core/shown.ts';
 import { above, callback, only, optional, secret, text, whole, type Values } from '../util/option-fields.ts';
 import { DiagnosticsError } from './errors.ts';
-import { closeHost, openHost, runningHost } from './watchdog/watchdog.ts';
-import type { WorkerHost } from './watchdog/worker-host.ts';
+import { closeHost, openHost, runningHost, type SharedHost } from './watchdog/watchdog.ts';
 import { type WatchdogOptions, parseOptions } from './watchdog/watchdog-options.ts';
 
 export interface HandlerOptions {
@@ -132,7 +131,7 @@ export async function serveDiagnostics(options: ServeOptions = {}): Promise<Diag
  * Stops the worker when no user is left. `startWatchdog()` counts as a user that never leaves. The watchdog's own `close()`
  * stops the worker, whatever the count.
  */
-async function leave(worker: WorkerHost): Promise<void> {
+async function leave(worker: SharedHost): Promise<void> {
   if (--worker.users === 0) await closeHost(worker);
 }
 

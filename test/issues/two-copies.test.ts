@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as promClient from 'prom-client';
 import { expect, onTestFinished, vi } from 'vitest';
+import { startWatchdog } from 'etcd-election/diagnostics';
 import { Election, failedElections, liveElections } from 'etcd-election';
 import { Deferred } from '../../src/util/deferred.ts';
 import { eventually } from '../support/eventually.ts';
@@ -61,4 +62,23 @@ test('a later election of another copy replaces a failed one', async ({ client, 
   await eventually(() => expect(liveElections()).toEqual([second]), { withinMs: SOON_MS });
   expect(failedElections()).toEqual([]);
   await second.close();
+});
+
+test('a process has one watchdog, whichever copy starts it', async () => {
+  const copy = await secondCopy();
+  const pending: AsyncDisposable[] = [];
+  onTestFinished(async () => {
+    for (const one of pending) await one[Symbol.asyncDispose]();
+  });
+  const first = startWatchdog({ log: false });
+  pending.push(first);
+  expect(() => pending.push(copy.startWatchdog({ log: false }))).toThrow('already running');
+  const server = await copy.serveDiagnostics({ port: 0 }); // uses the running watchdog
+  pending.push(server);
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+  await server.close();
+  expect(() => startWatchdog({ log: false })).toThrow('already running'); // the server has not closed it
+  await first.close();
+  await copy.startWatchdog({ log: false }).close();
+  await startWatchdog({ log: false }).close();
 });

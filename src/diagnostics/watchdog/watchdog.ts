@@ -2,6 +2,7 @@ import { DiagnosticsError, messageOf } from '../errors.ts';
 import type { ElectionSource } from '../elections.ts';
 import { ownElections } from '../own-elections.ts';
 import type { RunawayReport } from '../evidence/report.ts';
+import { shared } from '../../loop-guard/registry.ts';
 import type { LedTerm } from './led-terms.ts';
 import { type WatchdogOptions, readWatchdogOptions } from './watchdog-options.ts';
 import { WorkerHost } from './worker-host.ts';
@@ -48,21 +49,31 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
   };
 }
 
-let running: WorkerHost | undefined;
+/**
+ * The part of a host that all loaded copies of this package use. A copy of another version may have started the host. So a later
+ * version may add members, but must keep these.
+ */
+export type SharedHost = Pick<
+  WorkerHost,
+  'notes' | 'runaways' | 'notices' | 'users' | 'whenReady' | 'serve' | 'unserve' | 'close'
+>;
+
+/** All loaded copies share one watchdog, because every watchdog would profile the same runaway, and so prolong it. */
+const only = shared<{ host: SharedHost | undefined }>('watchdog', '', () => ({ host: undefined }));
 
 /** The host of the running watchdog, which `serveDiagnostics` shares. */
-export const runningHost = (): WorkerHost | undefined => running;
+export const runningHost = (): SharedHost | undefined => only.host;
 
-export function openHost(options: WatchdogOptions): WorkerHost {
+export function openHost(options: WatchdogOptions): SharedHost {
   const { settings, callbacks, stepDown, elections = ownElections } = readWatchdogOptions(options);
   const { onRunaway, onNotice } = callbacks;
-  if (running !== undefined) {
+  if (only.host !== undefined) {
     throw new DiagnosticsError(
       'DIAGNOSTICS_UNAVAILABLE',
       'a watchdog is already running in this process; close it first',
     );
   }
-  running = new WorkerHost({
+  const host = new WorkerHost({
     settings,
     source: elections,
     onRunaway(report, terms) {
@@ -73,7 +84,8 @@ export function openHost(options: WatchdogOptions): WorkerHost {
       if (onNotice !== undefined) warnOf('onNotice', () => onNotice(report));
     },
   });
-  return running;
+  only.host = host;
+  return host;
 }
 
 /** Steps down from these terms only. A term that began after the runaway was noticed continues. */
@@ -87,11 +99,11 @@ function stepDownFrom(source: ElectionSource, terms: readonly LedTerm[]): void {
   }
 }
 
-export async function closeHost(host: WorkerHost): Promise<void> {
+export async function closeHost(host: SharedHost): Promise<void> {
   try {
     await host.close();
   } finally {
-    if (running === host) running = undefined;
+    if (only.host === host) only.host = undefined;
   }
 }
 
