@@ -73,6 +73,7 @@ export class Campaign {
     this.#holder = {
       keyPrefix,
       isRefused: () => (this.#refusal.reason ?? this.refusal) !== undefined,
+      mayHaveKey: () => this.#candidateKey.mayExist,
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
       onOwnKeyDenied: (fault) => this.#refuse(fault),
     };
@@ -296,8 +297,10 @@ export class Campaign {
       return { type: 'entered', candidacy };
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      if (isFinal(error)) this.#refuse(error);
-      else if (this.#stopped === undefined) this.#tools.report.enterFailed(error);
+      if (isFinal(error)) {
+        this.#refuse(error);
+        await this.#tools.sessions.closeUnusable();
+      } else if (this.#stopped === undefined) this.#tools.report.enterFailed(error);
       return this.#stoppedOr({ type: 'failed' });
     }
   }

@@ -65,6 +65,10 @@ export class CandidateKey {
     return this.#session;
   }
 
+  get mayExist(): boolean {
+    return this.#candidacy !== undefined || this.#unconfirmed;
+  }
+
   /**
    * Enters at the end of the queue. Waits for a session without a time limit.
    *

@@ -29,6 +29,8 @@ const REVOCATION: CallLimits = { withinMs: CALL_LIMIT_MS, isTimely: true };
 export interface LeaseHolder {
   readonly keyPrefix: string;
   isRefused(): boolean;
+  /** Whether its key may be on the lease. */
+  mayHaveKey(): boolean;
   onOwnKey(found: QueuedCandidate | undefined, revision: bigint): void;
   onOwnKeyDenied(fault: EtcdError): void;
 }
@@ -156,21 +158,38 @@ export class SessionPool {
     const leases = [...this.#abandoned.take(), ...(session === undefined ? [] : [session.leaseId])];
     const lastWill = this.#lastWill;
     this.#lastWill = undefined;
-    const ttlMs = session?.ttlMs ?? this.#ttlSeconds * 1000;
-    const revoke = async (leaseId: string): Promise<void> => {
-      try {
-        const existed = await revokeLease(this.#transport, leaseId, REVOCATION);
-        if (existed && leaseId === session?.leaseId) this.#backoff.forgive();
-        lastWill?.drop(leaseId);
-      } catch (error) {
-        this.#abandon(leaseId, error as EtcdError);
-        // If the process ends before the lease has expired, `lastWill` still revokes it.
-        lastWill?.dropLater(leaseId, ttlMs);
-      }
-    };
+    const revocations = leases.map((leaseId) => this.#revoke(leaseId, session, lastWill));
     // A lease that is being obtained is revoked too, because nothing of it may outlive `close()`.
-    await Promise.all([...leases.map(revoke), opening?.catch(() => undefined)]);
+    await Promise.all([...revocations, opening?.catch(() => undefined)]);
     await lastWill?.ended();
+  }
+
+  /**
+   * Closes the session if etcd refuses all elections and none has a key. Nothing could confirm its renewals, because etcd
+   * denies every read. The next try to enter opens another session. Never throws.
+   */
+  async closeUnusable(): Promise<void> {
+    const session = this.#current;
+    const isUsable = [...this.#holders.keys()].some((each) => !each.isRefused() || each.mayHaveKey());
+    if (session === undefined || isUsable) return;
+    session.end('closed');
+    await this.#revoke(session.leaseId, session, this.#lastWill);
+  }
+
+  async #revoke(
+    leaseId: string,
+    session: Session | undefined,
+    lastWill: LastWill | undefined,
+  ): Promise<void> {
+    try {
+      const existed = await revokeLease(this.#transport, leaseId, REVOCATION);
+      if (existed && leaseId === session?.leaseId) this.#backoff.forgive();
+      lastWill?.drop(leaseId);
+    } catch (error) {
+      this.#abandon(leaseId, error as EtcdError);
+      // If the process ends before the lease has expired, `lastWill` still revokes it.
+      lastWill?.dropLater(leaseId, session?.ttlMs ?? this.#ttlSeconds * 1000);
+    }
   }
 
   /** etcd may keep the lease although the last election has left. The present or the next session revokes it. */

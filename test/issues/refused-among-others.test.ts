@@ -3,7 +3,14 @@ import { Etcd3 } from 'etcd3';
 import { type EtcdCluster, startEtcd } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { eventually } from '../support/eventually.ts';
-import { SOON_MS, test, TTL_SECONDS, type Fixtures, type TestCandidate } from '../support/world.ts';
+import {
+  SHORT_TTL_SECONDS,
+  SOON_MS,
+  test,
+  TTL_SECONDS,
+  type Fixtures,
+  type TestCandidate,
+} from '../support/world.ts';
 
 /** Much longer than a new term may take. */
 const LONG_TTL_SECONDS = 30;
@@ -103,4 +110,31 @@ test('L3: etcd no longer lets us read the keys of one election: that election is
     withinMs: TTL_SECONDS * 1_000 + SOON_MS,
   });
   expect(log.of('session.faltered')).toHaveLength(faltered);
+});
+
+test('G5: while etcd refuses a campaign, its retries keep no lease that cannot be confirmed', async ({
+  candidate,
+  client,
+  prefix,
+  log,
+}) => {
+  const user = prefix.slice(0, -1);
+  await root.user(user).create('secret');
+  const withdrawReading = await permit(user, prefix, 'Read');
+  await permit(user, prefix, 'Write');
+  const ours = client({ hosts: cluster.endpoints, auth: { username: user, password: 'secret' } });
+  const alice = candidate('alice', { client: ours, ttlSeconds: SHORT_TTL_SECONDS });
+  await alice.campaign();
+  await withdrawReading();
+  await eventually(() => log.of('candidate.refused').length > 0 && !alice.election.isCurrent(), {
+    withinMs: SHORT_TTL_SECONDS * 1_000 + SOON_MS,
+  });
+  const complaints = (): number =>
+    ['session.faltered', 'session.lost', 'session.held'].flatMap((event) => log.of(event)).length;
+  await eventually(() => log.of('session.closed').length > 0, { withinMs: SOON_MS });
+  const before = complaints();
+
+  // The first retries come soon after each other.
+  await eventually(() => log.of('session.closed').length > 2, { withinMs: 2 * SOON_MS });
+  expect(complaints()).toBe(before);
 });

@@ -22,7 +22,13 @@ async function holdLease(): Promise<() => Promise<void>> {
     { transport: grantingEtcd(), backoff: new ReconnectBackoff(client), log, lastWill },
     10,
   );
-  const holder = { keyPrefix: 'election/e/', isRefused: () => false, onOwnKey: end, onOwnKeyDenied: end };
+  const holder = {
+    keyPrefix: 'election/e/',
+    isRefused: () => false,
+    mayHaveKey: () => true,
+    onOwnKey: end,
+    onOwnKeyDenied: end,
+  };
   pool.join(holder, undefined, { report: end } as unknown as EventLog, true);
   await pool.acquire(new AbortController().signal);
   return () => pool.leave(holder);

@@ -11,6 +11,7 @@ const end = (): void => undefined;
 const holderOf = (name: string): LeaseHolder => ({
   keyPrefix: `election/${name}/`,
   isRefused: () => false,
+  mayHaveKey: () => true,
   onOwnKey: end,
   onOwnKeyDenied: end,
 });

@@ -112,6 +112,7 @@ test('the pool tells a rejection that has lasted for one TTL, until it has a lea
   const holder: LeaseHolder = {
     keyPrefix: 'election/e/',
     isRefused: () => false,
+    mayHaveKey: () => true,
     onOwnKey: end,
     onOwnKeyDenied: end,
   };

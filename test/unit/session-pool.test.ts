@@ -15,6 +15,7 @@ const unanswered = (): EtcdError => new EtcdError('unavailable', 'no answer', tr
 const holderOf = (name: string, isRefused: boolean): LeaseHolder => ({
   keyPrefix: `election/${name}/`,
   isRefused: () => isRefused,
+  mayHaveKey: () => true,
   onOwnKey: () => undefined,
   onOwnKeyDenied: () => undefined,
 });
@@ -114,50 +115,28 @@ test('the last will keeps the lease of a client that the user has closed, until 
   expect(happened.at(-1)).toBe('will drops in 10000 ms');
 });
 
-test('L3: no key of an election that etcd refuses confirms a renewal, so the others keep their lease', async () => {
-  const header = { revision: '1', raft_term: '1' };
-  const asked: string[] = [];
-  const range = ({ key }: { key: Buffer }) => {
-    asked.push(key.toString().replace(/[^/]+$/, ''));
-    return { kvs: [], header };
-  };
-  let answer = (_renewed: object): void => undefined;
-  const raw = {
-    on: (_event: string, listener: typeof answer) => void (answer = listener),
-    write: ({ ID }: { ID: string }) => setImmediate(() => answer({ ID, TTL: '10', header })),
-  };
-  const end = (): void => undefined;
-  const transport = {
-    endpoints: ['host'],
-    history: new History(),
-    isProxied: false,
-    isClosed: false,
-    unary: (what: string, invoke: (client: object) => unknown) => {
-      if (what === 'grant a lease') return Promise.resolve({ TTL: '1', header });
-      return Promise.resolve(what === 'confirm the renewal' ? invoke({ kv: { range } }) : {});
-    },
-    stream: () => Promise.resolve({ raw, onLost: end, renewed: end, close: end, fail: end, leave: end }),
-    onClusterChanged: () => end,
-    onClientClosed: () => end,
-  } as unknown as EtcdTransport;
-  const eventLog = { report: () => undefined } as unknown as EventLog;
-
-  for (const refused of [
-    ['a', 'b'],
-    ['a', 'b', 'c'],
-  ]) {
-    const pool = new SessionPool(
-      { transport, backoff: new ReconnectBackoff({}), log: new SharedLog(), lastWill: {} as never },
-      10,
-    );
-    const holders = ['a', 'b', 'c'].map((name) => holderOf(name, refused.includes(name)));
-    for (const holder of holders) pool.join(holder, undefined, eventLog, false);
-    await pool.acquire(new AbortController().signal);
-    const before = asked.length;
-    await vi.waitUntil(() => asked.length > before, 5_000); // the first renewal
-    for (const holder of holders) await pool.leave(holder);
-  }
-  expect(asked, 'if etcd refuses all, any key will do').toEqual(['election/c/', 'election/a/']);
+test.for([
+  ['etcd refuses all elections and none has a key: it closes', 'refused', false, true],
+  ['one of them may have a key: it stays', 'refused', true, false],
+  ['etcd permits one of them: it stays', 'permitted', false, false],
+] as const)('a session that is not usable: %s', async ([, second, mayHaveKey, closes]) => {
+  const { pool, holder, eventLog, happened } = poolOf({
+    'grant a lease': () => ({ TTL: '10' }),
+    'revoke the lease': () => ({}),
+  });
+  const session = await pool.acquire(new AbortController().signal);
+  const holders = [
+    { ...holderOf('a', true), mayHaveKey: () => false },
+    { ...holderOf('b', second === 'refused'), mayHaveKey: () => mayHaveKey },
+  ];
+  for (const each of holders) pool.join(each, undefined, eventLog, false);
+  await pool.leave(holder);
+  await pool.closeUnusable();
+  expect(session.isValid()).toBe(!closes);
+  expect(happened.includes('revoke the lease')).toBe(closes);
+  expect(happened.includes('will drops')).toBe(closes);
+  for (const each of holders) await pool.leave(each);
+  expect(happened.filter((what) => what === 'revoke the lease')).toHaveLength(1);
 });
 
 const alreadyExists = (): EtcdError =>
