@@ -18,6 +18,21 @@ const RETRY_AFTER_MS = 100;
 const TRIES_AT_EXIT = 20;
 const PAUSE_AT_EXIT_MS = 10;
 
+/**
+ * Writes to file descriptor 1, except in PM2's cluster mode. There this descriptor is the log of PM2 itself. PM2 replaces
+ * `process.stdout.write`, and takes the lines of the application from that function.
+ *
+ * Elsewhere the stream is not used, even if a program has replaced its function. If a write of the stream fails, as on a full
+ * disk, the stream emits an error, which ends the process. A worker thread would end the whole process in this way.
+ */
+function writeOut(bytes: Uint8Array): number {
+  // After `process.disconnect()`, an error of PM2's function would end the process too.
+  const isUnderPm2 = process.env['exec_mode'] === 'cluster_mode' && process.connected;
+  if (!isUnderPm2 || !Object.hasOwn(process.stdout, 'write')) return writeSync(1, bytes);
+  process.stdout.write(Buffer.from(bytes).toString());
+  return bytes.length;
+}
+
 export class StandardOutput {
   readonly #write: (bytes: Uint8Array) => number;
   /** What is not written yet. May begin with the rest of a line, if a write has failed in the middle. */
@@ -27,7 +42,7 @@ export class StandardOutput {
   #held: Set<StandardOutput> | undefined;
 
   /** @param write writes at once, and returns how many bytes it took. */
-  constructor(write: (bytes: Uint8Array) => number = (bytes) => writeSync(1, bytes)) {
+  constructor(write: (bytes: Uint8Array) => number = writeOut) {
     this.#write = write;
   }
 

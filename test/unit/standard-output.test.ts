@@ -83,6 +83,52 @@ describe('standard output', () => {
   });
 });
 
+describe('PM2 in cluster mode', () => {
+  /** PM2 replaces `process.stdout.write`, and sets the environment of the process. */
+  function underPm2(mode: string, write: (text: string) => unknown, connected = true): Disposable {
+    vi.stubEnv('exec_mode', mode);
+    const channel = vi.spyOn(process, 'connected', 'get').mockReturnValue(connected);
+    Object.defineProperty(process.stdout, 'write', { value: write, configurable: true });
+    return {
+      [Symbol.dispose]() {
+        delete (process.stdout as Partial<typeof process.stdout>).write; // the prototype has the function of Node.js
+        channel.mockRestore();
+        vi.unstubAllEnvs();
+      },
+    };
+  }
+
+  test('lines go where PM2 takes the lines of the application', () => {
+    const taken = vi.fn();
+    using _pm2 = underPm2('cluster_mode', taken);
+    const out = StandardOutput.open();
+    out.write('one\u00e9\n');
+    out.write('two\n');
+    expect(taken.mock.calls).toEqual([['one\u00e9\n'], ['two\n']]);
+  });
+
+  test('a write of PM2 that throws loses no line', () => {
+    const taken = vi.fn<(text: string) => void>().mockImplementationOnce(() => {
+      throw new Error('a failed write');
+    });
+    using _pm2 = underPm2('cluster_mode', taken);
+    const out = StandardOutput.open();
+    expect(() => out.write('one\n')).not.toThrow();
+    out.write('two\n');
+    expect(taken).toHaveBeenLastCalledWith('one\ntwo\n');
+  });
+
+  test.each([
+    ['in another mode', 'fork_mode', true],
+    ['without a channel to PM2', 'cluster_mode', false],
+  ])('%s lines go to the file descriptor', (_, mode, connected) => {
+    const taken = vi.fn();
+    using _pm2 = underPm2(mode, taken, connected); // an error of the stream or of the channel would end the process
+    StandardOutput.open().write('{"not":"for the stream"}\n');
+    expect(taken).not.toHaveBeenCalled();
+  });
+});
+
 test('the last lines of a process are reported before the output writes what is left', () => {
   const output = (): void => undefined;
   process.on('exit', output); // the listener of the standard output, which came first
