@@ -52,6 +52,16 @@ export function line(row: Row, measured: Measured): string {
   );
 }
 
+function outside(results: readonly (readonly [Row, Measured])[]): string {
+  const rows = results.flatMap(([row, measured]) => {
+    const said = complaints(row, measured);
+    return said.length === 0 ? [] : [`- ${row.name}: ${said.join(', ')}`];
+  });
+  return rows.length === 0
+    ? 'All rows are inside their limits.'
+    : `These rows were outside their limits:\n\n${rows.join('\n')}`;
+}
+
 const titles: Record<Row['group'], string> = {
   caller: "The caller's loops",
   callbacks: 'Callbacks',
@@ -78,6 +88,8 @@ export function markdown(results: readonly (readonly [Row, Measured])[], machine
     `Garbage is collected twice before each reading of the heap. Growth below ${bounds.heapKiB} KiB is noise.`,
     'At a steady rate, a window may contain one dial or one log line more than its share: so 6.7 lines a minute are inside.',
     'A row with a text in the last column has a higher limit. The text says why.',
+    '',
+    outside(results),
     '',
     '![CPU and calls, row by row](matrix.svg)',
   ];
