@@ -5,6 +5,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
+import type { Term } from '../../index.ts';
 import { clock } from '../../util/clock.ts';
 import { EXIT } from '../exit-codes.ts';
 import { signalGroup, type Order } from './guardian.ts';
@@ -28,15 +29,18 @@ export class ChildGroup {
   /**
    * Starts the guardian and the command.
    *
+   * @param deadline computes the guardian's deadline afresh. The term may be renewed while the guardian starts.
+   * @returns undefined if the term ends before the command runs. Then the command never runs.
    * @throws {Error} if one of them cannot start. Then the command does not run.
    */
   static async start(
     command: string,
     args: readonly string[],
     env: NodeJS.ProcessEnv,
-    deadline: Omit<Order, 'group'>,
+    term: Pick<Term, 'signal' | 'isCurrent'>,
+    deadline: () => Omit<Order, 'group'>,
     onGuardianLost: OnGuardianLost,
-  ): Promise<ChildGroup> {
+  ): Promise<ChildGroup | undefined> {
     // The shell waits for a line of input, and then becomes the command. If this process dies before the guardian knows
     // the group, the line never comes, and the command never runs.
     const child = spawn('/bin/sh', ['-c', WAIT_AND_BECOME, 'sh', command, ...args], {
@@ -48,16 +52,20 @@ export class ChildGroup {
     const gate = child.stdio[3] as Writable;
     gate.on('error', () => undefined); // the shell has ended, and its exit event reports that
     let guardian: GuardianProcess | undefined;
+    let mayRun = false;
     try {
-      guardian = new GuardianProcess({ ...deadline, group: child.pid! }, onGuardianLost);
+      guardian = new GuardianProcess(() => ({ ...deadline(), group: child.pid! }), onGuardianLost);
       const group = new ChildGroup(guardian, child);
-      await guardian.ready();
+      await guardian.ready(term.signal);
+      mayRun = term.isCurrent();
+      if (!mayRun) return undefined;
       gate.end('run\n');
       return group;
-    } catch (error) {
-      guardian?.end();
-      child.kill('SIGKILL');
-      throw error;
+    } finally {
+      if (!mayRun) {
+        guardian?.end();
+        child.kill('SIGKILL');
+      }
     }
   }
 

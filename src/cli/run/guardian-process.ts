@@ -12,17 +12,21 @@ export type OnGuardianLost = (reason: string) => void;
 const REPORT_EVERY_MS = 60_000;
 /** Includes the start of a Node process on a busy machine. */
 const READY_WITHIN_MS = 30_000;
+/** Until the guardian is ready, it gets a fresh order this often. Otherwise its first order may be out of date. */
+const FRESH_ORDER_EVERY_MS = 250;
 
 export class GuardianProcess {
   /** Resolves when the first guardian has its first order; rejects if that guardian ends before that. */
   readonly #ready: Promise<void>;
+  readonly #freshOrder: () => Order;
   #process!: ChildProcess;
   #hasEnded = false;
   #isAsked = false;
   #onLost: OnGuardianLost | undefined;
   #reportedMs = -Infinity;
 
-  constructor(order: Order, onLost: OnGuardianLost) {
+  constructor(freshOrder: () => Order, onLost: OnGuardianLost) {
+    this.#freshOrder = freshOrder;
     this.#start();
     this.#ready = new Promise((resolve, reject) => {
       this.#process.stdout?.once('data', () => {
@@ -32,21 +36,28 @@ export class GuardianProcess {
       onEnd(this.#process, (reason) => reject(new Error(`the guardian process ended (${reason})`)));
     });
     this.#ready.catch(() => undefined); // ready() tells the caller
-    this.#tell(order);
+    this.#tell(freshOrder());
   }
 
-  /** @throws {Error} if the guardian does not get ready. */
-  async ready(): Promise<void> {
+  /**
+   * Waits until the guardian has an order, or the term is lost. The guardian reads all orders at once, and obeys the last one.
+   *
+   * @throws {Error} if the guardian does not get ready.
+   */
+  async ready(lost: AbortSignal): Promise<void> {
+    const dueMs = clock.now() + READY_WITHIN_MS;
     const over = new AbortController();
-    const late = clock.sleep(READY_WITHIN_MS, over.signal).then(() => {
-      throw new Error(`the guardian process was not ready within ${READY_WITHIN_MS / 1_000} s`);
-    });
-    try {
-      await Promise.race([this.#ready, late]);
-    } finally {
-      late.catch(() => undefined);
-      over.abort();
+    const ended = AbortSignal.any([lost, over.signal]);
+    const ready = this.#ready.finally(() => over.abort());
+    ready.catch(() => undefined); // the race reports it
+    while (!ended.aborted) {
+      await Promise.race([ready, clock.sleep(FRESH_ORDER_EVERY_MS, ended)]);
+      if (ended.aborted) break;
+      if (clock.now() > dueMs)
+        throw new Error(`the guardian process was not ready within ${READY_WITHIN_MS / 1_000} s`);
+      this.#tell(this.#freshOrder());
     }
+    if (!lost.aborted) await ready;
   }
 
   /** Passes an order on, if necessary to a new guardian. */

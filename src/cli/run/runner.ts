@@ -120,11 +120,20 @@ export class Runner {
     const problem = whyNotStarted(command, env['PATH']);
     if (problem !== undefined) return this.#tellEnd(problem);
     const startedMs = sharedClockMs();
-    const group = await ChildGroup.start(command, args, env, this.#limitsOf(term), (reason) =>
-      this.#tellUnguarded(reason),
+    const group = await ChildGroup.start(
+      command,
+      args,
+      env,
+      term,
+      () => this.#limitsOf(term),
+      (reason) => this.#tellUnguarded(reason),
     ).catch((error: Error) => error);
     if (group instanceof Error)
       return this.#tellEnd({ exitCode: EXIT.notExecutable, how: `could not be started: ${group.message}` });
+    if (group === undefined) {
+      if (once) this.finish(EXIT.noLeader); // the term ended before the command ran
+      return;
+    }
     this.#term = term;
     this.#group = group;
     if (this.#stopName !== undefined) group.signal(this.#stopName); // the signal arrived during the start
@@ -219,6 +228,8 @@ export class Runner {
   async #moveUntilLost(term: Term, group: ChildGroup, over: AbortSignal): Promise<number> {
     let untilMs = sharedClockMs() + term.remainingMs();
     const ended = AbortSignal.any([term.signal, over]);
+    // The guardian's order may be older than this deadline.
+    if (!ended.aborted) group.moveDeadline(guardianLimits(untilMs, this.#options.marginMs));
     while (!ended.aborted) {
       const remainingMs = term.remainingMs();
       const nowMs = sharedClockMs();
