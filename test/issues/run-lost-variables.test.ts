@@ -31,3 +31,41 @@ test.for([
     expect(program.stderr.match(/does not get .*"discovery\.type"/g) ?? []).toHaveLength(isKept ? 0 : 1);
   },
 );
+
+const NAMES = { 'discovery.type': 'secret', plain_name: 'kept' };
+/** As on a machine without Perl: what is there cannot be executed. The mount is seen only by this process and its children. */
+const HIDE_PERL =
+  'for f in /usr/bin/perl /bin/perl /usr/local/bin/perl; do [ ! -e $f ] || mount --bind /dev/null $f || exit; done; exec "$@"';
+const WITHOUT_EXECVE = ['--import', 'data:text/javascript,process.execve=undefined'];
+
+test.skipIf(!mayUnshare)(
+  'as process 1 without execve and Perl, a variable is named once',
+  async ({ etcd, prefix }) => {
+    // The shell that hides Perl may drop the variable. So `env` sets it afterwards.
+    const node = ['env', 'discovery.type=secret', process.execPath, ...WITHOUT_EXECVE, commandPath()];
+    const args = [...UNSHARE.slice(1), 'sh', '-c', HIDE_PERL, 'sh', ...node];
+    const run = ['run', 'e', '-q', '--prefix', prefix, '--', 'env'];
+    const env = { ETCDCTL_ENDPOINTS: etcd.endpoints.join(), ...NAMES };
+    const program = new Program(UNSHARE[0]!, [...args, ...run], { node: 'unshare', env });
+    expect(await program.exit(), program.said).toBe(0);
+    expect(program.stderr).toContain('orphaned processes are not reaped here');
+    const isKept = program.stdout.includes('discovery.type=secret\n');
+    expect(program.stderr.match(/does not get/g) ?? []).toHaveLength(isKept ? 0 : 1);
+  },
+);
+
+test.skipIf(!mayUnshare)(
+  'as process 1 with --json, the line about a variable is JSON',
+  async ({ etcd, prefix }) => {
+    const run = ['run', 'e', '-q', '--json', '--prefix', prefix, '--', 'env'];
+    const args = [...UNSHARE.slice(1), process.execPath, commandPath(), ...run];
+    const env = { ETCDCTL_ENDPOINTS: etcd.endpoints.join(), ...NAMES };
+    const program = new Program(UNSHARE[0]!, args, { node: 'unshare', env });
+    expect(await program.exit(), program.said).toBe(0);
+    const isKept = program.stdout.includes('discovery.type=secret\n');
+    const lines = program.stderr.split('\n').filter((line) => line.includes('does not get'));
+    expect(lines).toHaveLength(isKept ? 0 : 1);
+    for (const line of lines)
+      expect(JSON.parse(line)).toMatchObject({ event: 'command.variables', lost: ['discovery.type'] });
+  },
+);

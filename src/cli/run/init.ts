@@ -9,7 +9,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
-import { lostText, lostVariables } from './lost-variables.ts';
+import { narratorFor } from '../narrator.ts';
+import { tellLostVariables } from './lost-variables.ts';
 
 type Execve = (file: string, args: readonly string[], env: NodeJS.ProcessEnv) => never;
 
@@ -45,9 +46,10 @@ export async function becomeInit(): Promise<number | undefined> {
   const self = [process.execPath, ...process.execArgv, process.argv[1]!, ...process.argv.slice(2)];
   const shell = ['sh', '-c', SHELL_AS_INIT, 'sh', ...self];
   if (existsSync(SHELL)) {
-    const lost = process.argv[2] === 'run' ? lostVariables(process.env) : [];
-    if (lost.length > 0) process.stderr.write(`etcd-election: ${lostText(lost)}\n`);
-    if (execve !== undefined) execve.call(process, SHELL, shell, process.env); // does not return
+    if (execve !== undefined) {
+      tellLost();
+      execve.call(process, SHELL, shell, process.env); // does not return
+    }
     const code = await belowSubreaper([SHELL, ...shell.slice(1)]);
     if (code !== undefined) return code;
   }
@@ -58,6 +60,14 @@ export async function becomeInit(): Promise<number | undefined> {
   return undefined;
 }
 
+/** The shell drops these variables, so the Node below it cannot name them. */
+function tellLost(): void {
+  if (process.argv[2] !== 'run') return;
+  const end = process.argv.indexOf('--');
+  const json = process.argv.slice(3, end < 0 ? undefined : end).includes('--json');
+  tellLostVariables(process.env, narratorFor(process, { json, quiet: false }).logger);
+}
+
 /** @returns undefined if there is no Perl, or if it cannot make the system call here. */
 function belowSubreaper(command: readonly string[]): Promise<number | undefined> {
   const prctl = PRCTL[process.arch];
@@ -65,6 +75,7 @@ function belowSubreaper(command: readonly string[]): Promise<number | undefined>
   if (prctl === undefined || perl === undefined) return Promise.resolve(undefined);
   const script = ['-e', SUBREAPER, String(prctl)];
   if (spawnSync(perl, script, { stdio: 'ignore' }).status !== 0) return Promise.resolve(undefined);
+  tellLost();
   return new Promise((resolve) => {
     const child = spawn(perl, [...script, ...command], { stdio: 'inherit' });
     for (const name of PASSED_ON) process.on(name, () => child.kill(name));

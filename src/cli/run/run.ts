@@ -8,7 +8,7 @@ import type { EventOf } from '../../events.ts';
 import { after } from '../../util/clock.ts';
 import { withEtcd } from '../connect.ts';
 import { narratorFor, type Narrator } from '../narrator.ts';
-import { lostText, lostVariables } from './lost-variables.ts';
+import { tellLostVariables } from './lost-variables.ts';
 import { inWordsOfRun, tellLongTtl } from './run-lines.ts';
 import { KILL_WITHIN_MS, parseRun, type RunOptions } from './run-options.ts';
 import { Runner } from './runner.ts';
@@ -20,8 +20,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   const options = parseRun(args, terminal.env);
   const narrator = narratorFor(terminal, { json: options.line.json, quiet: options.quiet });
   tellLongTtl(options, narrator.logger);
-  const lost = lostVariables(terminal.env);
-  if (lost.length > 0) narrator.logger.warn({ event: 'command.variables', lost }, lostText(lost));
+  tellLostVariables(terminal.env, narrator.logger);
   return await withEtcd(options.line, terminal, async (client) => {
     const runner = new Runner(options, terminal, narrator);
     using _signals = runner.listen();
