@@ -38,18 +38,17 @@ type Ask = (endpoint: string, signal: AbortSignal, onAlive: () => void) => Promi
  * Asks every endpoint for its cluster, and chooses those of one cluster. A single endpoint is not asked.
  *
  * @throws {Error} if the endpoints belong to different clusters, and none has the majority. If no endpoint can be
- *   reached, throws the first error of `ask`.
+ *   reached, throws the first TLS error of `ask`, or else its first error.
  */
 export async function endpointsOfOneCluster(endpoints: readonly string[], ask: Ask): Promise<Choice> {
   const all = [...new Set(endpoints)];
   if (all.length === 1) return { ours: all, clusterId: undefined, foreign: [] };
   const answers = await answersOf(all, ask);
   const failures = [...answers.values()].flatMap((answer) => ('error' in answer ? [answer.error] : []));
-  const areUnreachable = failures.every((error) =>
-    ['unreachable', 'silent'].includes(failureOf(plain(error))),
-  );
-  // The command itself would only wait for the same endpoints again.
-  if (failures.length === all.length && areUnreachable) throw failures[0];
+  const kinds = failures.map((error) => failureOf(plain(error)));
+  const areUnreachable = kinds.every((kind) => ['unreachable', 'silent', 'tls'].includes(kind));
+  // The command itself would only wait for the same endpoints again. A TLS error comes first, because waiting does not end it.
+  if (failures.length === all.length && areUnreachable) throw failures[Math.max(0, kinds.indexOf('tls'))];
   const choice = chosen(membersOf(answers), all);
   if (choice === undefined)
     throw new Error(`no cluster has the majority of the endpoints: ${named(membersOf(answers))}`);

@@ -124,4 +124,21 @@ describe('over TLS with a client certificate, with the settings of etcdctl', () 
       }
     },
   );
+
+  bare('with a user and several endpoints, a TLS error is named too', { timeout: 4 * START_MS }, async () => {
+    const endpoints = [endpoint, endpoint.replace('127.0.0.1', 'localhost')].join();
+    const alice = ['job', '--user', 'alice:pw'];
+    const cases: [Program, RegExp][] = [
+      [tls(['status', ...alice], { ca: files.ca }, endpoints), /our client certificate/],
+      [
+        tls(['status', ...alice], { ...files, ca: stranger.ca }, endpoints),
+        /etcd's certificate .*ETCDCTL_CACERT/,
+      ],
+      [tls(['evict', '--yes', ...alice], { ca: files.ca }, endpoints), /our client certificate/],
+    ];
+    for (const [program, expected] of cases) {
+      expect(await program.exit(), program.said).toBe(1);
+      expect(program.stderr).toMatch(expected);
+    }
+  });
 });

@@ -46,6 +46,16 @@ test('if no endpoint names its cluster, all are used; if none can be reached, th
   await expect(choose({ [a]: refused, [b]: refused })).rejects.toBe(refused);
 });
 
+test.for([
+  'alert certificate required',
+  'unable to verify the first certificate',
+  "does not match certificate's altnames",
+])('if TLS fails at every endpoint, the reason is thrown: %s', async (text) => {
+  const failed = new Error(text);
+  await expect(choose({ [a]: failed, [b]: failed, [c]: failed })).rejects.toBe(failed);
+  await expect(choose({ [a]: refused, [b]: failed, [c]: failed })).rejects.toBe(failed);
+});
+
 test('a proxy that leaves out the cluster ID is not used beside a member that names it', async () => {
   expect(await choose({ [a]: undefined, [b]: '1' })).toMatchObject({ ours: [b], foreign: [] });
 });
