@@ -4,6 +4,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sharedClientOf } from '../client/shared-client.ts';
+import { CandidateRecord } from '../core/candidate-queue.ts';
 import { electionPrefix, readQueue } from '../etcd/election-keys.ts';
 import type { EtcdTransport } from '../etcd/transport.ts';
 import { writeLine } from '../logging/event-lines.ts';
@@ -64,12 +65,14 @@ export async function watch(args: readonly string[], terminal: Terminal): Promis
   });
 }
 
-class View {
+export class View {
   readonly #name: string;
   readonly #line: CommandLine;
   readonly #terminal: Terminal;
   readonly #palette: Palette;
   #outage: { readonly failure: Failure; readonly toldAtMs: number } | undefined;
+  /** The leader that the last line names; undefined if that line is an outage, or if there is no line. */
+  #shown: string | undefined;
 
   constructor(name: string, line: CommandLine, terminal: Terminal) {
     this.#name = name;
@@ -78,8 +81,12 @@ class View {
     this.#palette = paletteFor(terminal.stdout, terminal.env);
   }
 
+  /** Prints the leader, unless the last line names it: after an outage, the probe and the observer both report it. */
   show(leader: Omit<Leader, 'isMe'> | undefined): void {
     this.#outage = undefined;
+    const shown = leader === undefined ? '' : `${leader.fencingToken} ${leader.value}`;
+    if (this.#shown === shown) return;
+    this.#shown = shown;
     const at = new Date();
     if (this.#line.json) printJson(this.#terminal.stdout, documentOf(this.#name, leader, at));
     else print(this.#terminal.stdout, lineOf(leader, at, this.#palette));
@@ -128,6 +135,7 @@ class View {
     const failure = failureOf(reason);
     if (told?.failure === failure && nowMs - told.toldAtMs < REMIND_EVERY_MS) return;
     this.#outage = { failure, toldAtMs: nowMs };
+    this.#shown = undefined;
     const at = new Date();
     const { stdout } = this.#terminal;
     if (this.#line.json) printJson(stdout, { at: at.toISOString(), election: this.#name, outage: reason });
@@ -139,10 +147,11 @@ class View {
   }
 }
 
+/** Without `isMe`: `watch` is not a candidate, and the probe does not know it. */
 const documentOf = (election: string, leader: Omit<Leader, 'isMe'> | undefined, at: Date): object => ({
   at: at.toISOString(),
   election,
-  leader: leader === undefined ? null : { ...leader, fencingToken: leader.fencingToken.toString() },
+  leader: leader === undefined ? null : new CandidateRecord(leader),
 });
 
 export function lineOf(leader: Omit<Leader, 'isMe'> | undefined, at: Date, palette: Palette): SafeText {

@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { expect, test, vi } from 'vitest';
-import { watch } from '../../src/cli/watch.ts';
+import { parseCommand } from '../../src/cli/arguments.ts';
+import { View, watch } from '../../src/cli/watch.ts';
 import { grpcServer, headerOf } from '../support/grpc-server.ts';
 
 /** The signals of the pauses of this process between two probes. */
@@ -26,4 +27,23 @@ test('watch stops its probes if etcd refuses the observer after the start', asyn
     /refuses us: .*permission denied/,
   );
   expect(pauses.map(({ aborted }) => aborted)).toEqual([true]);
+});
+
+test('watch prints a leader once, although both the probe and the observer report it', () => {
+  const stdout = new PassThrough();
+  const terminal = { env: {}, stdout, stderr: new PassThrough(), stdin: process.stdin };
+  const view = new View('e', parseCommand(['e', '--json'], {}), terminal);
+  const alice = { key: 'k', value: 'alice', fencingToken: 2n, leaseId: '1' };
+  const observed = { ...alice, isMe: false };
+  view.show(observed);
+  view.unknown();
+  view.show(alice);
+  view.show(observed);
+  view.show(undefined);
+  view.show(undefined);
+  view.show(observed);
+  const lines = String(stdout.read()).trim().split('\n');
+  const shown = lines.map((line) => JSON.parse(line) as { leader?: unknown });
+  const leader = { key: 'k', value: 'alice', fencingToken: '2', leaseId: '1' };
+  expect(shown.map((document) => document.leader)).toEqual([leader, undefined, leader, null, leader]);
 });
