@@ -12,7 +12,7 @@ const WORKER = `import { runWorker } from './worker.ts';
 import { parentPort, workerData } from 'node:worker_threads';
 runWorker(parentPort, workerData);`;
 const HELPER = `import { runHelper } from './helper.ts';
-runHelper(process.stdin, () => process.exit());`;
+runHelper(process.stdin, process.stdout, () => process.exit());`;
 const GUARDIAN = `import { guard } from './guardian.ts';
 guard(process.stdin, process.stdout, () => process.exit());`;
 

@@ -8,7 +8,8 @@
 import type { Reach, ToHelper } from './messages.ts';
 import { revoke } from './revoke.ts';
 
-export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
+/** @param ready gets a line as soon as the helper reads its pipe. */
+export function runHelper(pipe: NodeJS.ReadableStream, ready: NodeJS.WritableStream, end: () => void): void {
   process.title = 'etcd-election last will';
   // The helper must survive a signal to every process of the service. SIGUSR1 would open an inspector.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
@@ -39,4 +40,6 @@ export function runHelper(pipe: NodeJS.ReadableStream, end: () => void): void {
   pipe.on('end', gone);
   pipe.on('close', gone);
   pipe.on('error', gone);
+  ready.on('error', () => undefined); // the main process may be dead already
+  ready.write('ready\n');
 }

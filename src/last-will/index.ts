@@ -34,6 +34,12 @@ const HELPER_ENDS_WITHIN_MS = 2_000;
 const WORKER_WAITS_MS = 500;
 
 /**
+ * How long the helper may take until it reads its pipe, in milliseconds. If a process limit leaves Node too few threads, Node
+ * hangs while it starts: the helper does not work, and never ends by itself.
+ */
+const READY_WITHIN_MS = 15_000;
+
+/**
  * The only variables in the helper's environment: library paths, TLS settings, and what Windows needs. No secrets, and no
  * NODE_OPTIONS.
  */
@@ -53,6 +59,8 @@ export class LastWill {
   readonly #leases = new Map<string, string | undefined>();
   #onLost: OnWillLost = () => undefined;
   #helper: ChildProcess | undefined;
+  /** The helper, as long as it has not said that it reads its pipe. */
+  #starting: ChildProcess | undefined;
   /** Resolves when the helper that we last ended has exited. We end a helper when no lease remains. */
   #exit: Promise<void> | undefined;
   #isReported = false;
@@ -89,6 +97,7 @@ export class LastWill {
     this.#guard.forgive(); // the helper ends as intended
     this.#helper = undefined;
     if (helper === undefined) return;
+    if (helper === this.#starting) helper.kill('SIGKILL');
     helper.stdin?.end();
     const spare = after(HELPER_ENDS_WITHIN_MS, () => helper.kill('SIGKILL'), true);
     this.#exit = new Promise((resolve) => {
@@ -127,9 +136,13 @@ export class LastWill {
       this.#helper = helper;
       const startedAtMs = clock.now();
       let over = false;
+      const notReady = this.#untilReady(helper, () =>
+        gone('it did not start, perhaps because of a process limit'),
+      );
       const gone = (reason: string): void => {
         if (over) return;
         over = true;
+        notReady();
         if (this.#helper === helper) this.#restart(reason, clock.now() - startedAtMs);
       };
       helper.once('error', (error) => gone(error.message));
@@ -141,6 +154,26 @@ export class LastWill {
     } catch (error) {
       this.#restart((error as Error).message, 0);
     }
+  }
+
+  /** Kills a helper that does not start to read its pipe. @returns a function that ends the wait. */
+  #untilReady(helper: ChildProcess, late: () => void): () => void {
+    this.#starting = helper;
+    const cancel = after(
+      READY_WITHIN_MS,
+      () => {
+        helper.kill('SIGKILL');
+        late();
+      },
+      true,
+    );
+    const end = (): void => {
+      cancel();
+      if (this.#starting === helper) this.#starting = undefined;
+      helper.stdout?.destroy();
+    };
+    helper.stdout?.once('data', end);
+    return end;
   }
 
   /** @param ranMs how long the helper ran; 0 if it could not be started. */
@@ -169,7 +202,7 @@ function spawnHelper(): ChildProcess {
     );
   // Bun accepts these arguments unchanged; Deno translates them for its own executable.
   const helper = spawn(process.execPath, ['--input-type=commonjs', '-e', helperSource], {
-    stdio: ['pipe', 'ignore', 'ignore'],
+    stdio: ['pipe', 'pipe', 'ignore'],
     env: Object.fromEntries(
       INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
     ),
@@ -179,7 +212,8 @@ function spawnHelper(): ChildProcess {
     cwd: parse(process.execPath).root,
   });
   helper.unref();
-  (helper.stdin as Partial<Socket> | null)?.unref?.(); // Bun's pipe has no unref, and does not keep the process alive
+  // Bun's pipes have no unref, and do not keep the process alive.
+  for (const pipe of [helper.stdin, helper.stdout]) (pipe as Partial<Socket> | null)?.unref?.();
   return helper;
 }
 

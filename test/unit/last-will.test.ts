@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,50 @@ test('G5: a helper that cannot be started is tried less and less often, also in 
   expect(tries).toBeLessThanOrEqual(3);
   expect(lost).toEqual(['no such target']);
 });
+
+describe.skipIf(process.platform === 'win32')(
+  'a helper that hangs while it starts, as under a process limit',
+  () => {
+    /** The helper is a program that never reads its pipe. @returns its process ID. */
+    async function hangingHelper(will: LastWill, onLost: (reason: string) => void): Promise<number> {
+      const folder = await mkdtemp(join(tmpdir(), 'etcd-election-will-'));
+      const [program, pidFile] = [join(folder, 'hangs'), join(folder, 'pid')];
+      await writeFile(program, `#!/bin/sh\necho $$ > ${pidFile}\nexec sleep 60\n`, { mode: 0o755 });
+      const { execPath } = process;
+      process.execPath = program;
+      onTestFinished(async () => {
+        process.execPath = execPath;
+        vi.useRealTimers();
+        await rm(folder, { recursive: true });
+      });
+      will.hold('1', undefined, onLost);
+      await eventually(async () => (await readFile(pidFile, 'utf8')).endsWith('\n'), within);
+      const pid = Number(await readFile(pidFile, 'utf8'));
+      onTestFinished(() => void (isRunning(pid) && process.kill(pid, 'SIGKILL')));
+      return pid;
+    }
+    const within = { withinMs: 5_000 };
+
+    test('does not outlive the last lease', async () => {
+      const will = new LastWill(clientOf({ hosts: '127.0.0.1:1' }));
+      const pid = await hangingHelper(will, () => undefined);
+      will.drop('1');
+      await eventually(() => !isRunning(pid), { withinMs: 1_000 }); // the limit of a helper that works is 2 s
+    });
+
+    test('is reported and killed', async () => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      const will = new LastWill(clientOf({ hosts: '127.0.0.1:1' }));
+      const lost: string[] = [];
+      const pid = await hangingHelper(will, (reason) => lost.push(reason));
+      vi.advanceTimersByTime(15_000);
+      vi.useRealTimers();
+      await eventually(() => !isRunning(pid), within);
+      expect(lost).toEqual(['it did not start, perhaps because of a process limit']);
+      will.drop('1');
+    });
+  },
+);
 
 describe('the protobuf subset', () => {
   test.for([
