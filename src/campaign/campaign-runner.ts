@@ -6,6 +6,7 @@ import type { StopCause } from '../core/campaign-state.ts';
 import type { HealthFacts } from '../core/health.ts';
 import { AlreadyStandingError, ElectionClosedError, type ElectionError } from '../errors.ts';
 import { callSite, type CalledFrom, type PublicFunction } from '../loop-guard/call-site.ts';
+import { checkValue } from '../input-checks.ts';
 import type { Term } from '../term/term.ts';
 import { sharedAbort } from '../util/abort.ts';
 import { unheard } from '../util/deferred.ts';
@@ -17,7 +18,7 @@ import { endedError, type CampaignTools } from './campaign-tools.ts';
 import { EarlierCallbacks } from './earlier-callbacks.ts';
 import type { LeadWork } from './lead-work.ts';
 import { endOrAwaiter } from './self-wait.ts';
-import { checkAnnounced, noteAwaiting, tellInTurn } from './unusual-usage.ts';
+import { noteAwaiting, tellInTurn, tellUnset } from './unusual-usage.ts';
 
 /** The last sentence of the error for a call that would wait for itself. */
 const REMEDY = {
@@ -151,7 +152,8 @@ export class CampaignRunner {
   /** Handles `campaign()` during a campaign: announces the value, and returns the present or the next term. */
   #repeat(running: Campaign, value: string | undefined, method: CalledFrom): Promise<Term> {
     try {
-      checkAnnounced(this.#tools.report, this.#tools.election, value);
+      if (value !== undefined) checkValue(value, this.#tools.election);
+      tellUnset(this.#tools.report, this.#tools.election, value);
     } catch (error) {
       return this.refuse(error as ElectionError, callSite(method));
     }
@@ -235,8 +237,9 @@ export class CampaignRunner {
     let releaseClaim: () => void;
     try {
       if (this.#closedError !== undefined) throw this.#closedError;
-      checkAnnounced(this.#tools.report, this.#tools.election, value);
+      if (value !== undefined) checkValue(value, this.#tools.election);
       releaseClaim = this.#claim();
+      tellUnset(this.#tools.report, this.#tools.election, value);
     } catch (error) {
       return this.refuse(error as ElectionError, calledFrom);
     }

@@ -75,7 +75,8 @@ export class Campaign {
       isRefused: () => (this.#refusal.reason ?? this.refusal) !== undefined,
       mayHaveKey: () => this.#candidateKey.mayExist,
       onOwnKey: (found, revision) => this.turn.checkOwnKey(this.#candidacy, found, revision),
-      onOwnKeyDenied: (fault) => this.#refuse(fault),
+      // Without a candidacy, the next entry shows whether etcd permits us.
+      onOwnKeyDenied: (fault) => void (this.#candidacy !== undefined && this.#refuse(fault)),
     };
     this.#queueWatcher = this.#newQueueWatcher();
     this.#leaderView = new LeaderView(this.#queueWatcher, callbacks, report);

@@ -51,6 +51,8 @@ export class CandidateKey {
   #unconfirmed = false;
   /** Until when an unanswered entry may still arrive and create our key again, in milliseconds. */
   #lateUntilMs = 0;
+  /** Whether a delete of the key is under way. */
+  #isGivenUp = false;
   /** The approximate size of the candidates in the answer to the last entry, in bytes. */
   #queueBytes = 0;
 
@@ -65,8 +67,9 @@ export class CandidateKey {
     return this.#session;
   }
 
+  /** Whether etcd may have the key. */
   get mayExist(): boolean {
-    return this.#candidacy !== undefined || this.#unconfirmed;
+    return this.#candidacy !== undefined || this.#unconfirmed || this.#isGivenUp;
   }
 
   /**
@@ -171,6 +174,15 @@ export class CandidateKey {
    * @throws {EtcdError} if the delete was not acknowledged.
    */
   async giveUp(isDeleted: boolean): Promise<boolean> {
+    this.#isGivenUp = true;
+    try {
+      return await this.#giveUp(isDeleted);
+    } finally {
+      this.#isGivenUp = false;
+    }
+  }
+
+  async #giveUp(isDeleted: boolean): Promise<boolean> {
     const session = this.#session;
     const candidacy = this.#candidacy;
     const unconfirmed = candidacy === undefined && this.#unconfirmed;
@@ -179,17 +191,18 @@ export class CandidateKey {
     this.#candidacy = undefined;
     this.#unconfirmed = false;
     this.#lateUntilMs = 0;
-    if (session?.isValid() !== true)
-      return session?.isRefused === true && !isDeleted && (await this.#releaseUnrenewed(candidacy));
+    if (session === undefined) return false;
     const key = candidacy?.key ?? candidateKey(this.#keyPrefix, session.leaseId);
     const releaseUnconfirmed = unconfirmedRelease(this.#transport, this.#keyPrefix, session.leaseId);
-    session.pendingDeletes.giveUp(key, releaseUnconfirmed);
     const release: Release =
       candidacy === undefined ? releaseUnconfirmed : (limits) => this.#release(candidacy, limits);
+    const mayHaveKey = !isDeleted && (candidacy !== undefined || unconfirmed);
+    if (!session.isValid()) return session.isRefused && mayHaveKey && (await releaseUnrenewed(release));
+    session.pendingDeletes.giveUp(key, releaseUnconfirmed);
     const lateUntilMs = unconfirmed ? clock.now() + LATE_MS : enteredLateUntilMs;
     const mayComeLate = lateUntilMs > clock.now();
     // There is no key to delete now, but an unanswered entry may still create one.
-    if (isDeleted || (candidacy === undefined && !unconfirmed)) {
+    if (!mayHaveKey) {
       if (mayComeLate) session.pendingDeletes.add(key, releaseUnconfirmed, lateUntilMs);
       return false;
     }
@@ -206,22 +219,21 @@ export class CandidateKey {
       throw error;
     }
   }
+}
 
-  /**
-   * Deletes our key after another election has ended the session because etcd refused to delete a key of that election.
-   * For the same reason etcd refuses to revoke the lease, so our key would block us until the lease expires.
-   *
-   * @returns whether the key was deleted.
-   */
-  async #releaseUnrenewed(candidacy: Candidacy | undefined): Promise<boolean> {
-    if (candidacy === undefined) return false;
-    try {
-      await this.#release(candidacy, { withinMs: CALL_LIMIT_MS, isTimely: true });
-      return true;
-    } catch (error) {
-      if (!(error instanceof EtcdError)) throw error;
-      return false; // nothing renews the lease any more, so the key expires
-    }
+/**
+ * Deletes our key after another election has ended the session because etcd refused to delete a key of that election.
+ * For the same reason etcd refuses to revoke the lease, so our key would block us until the lease expires.
+ *
+ * @returns whether the key was deleted.
+ */
+async function releaseUnrenewed(release: Release): Promise<boolean> {
+  try {
+    await release({ withinMs: CALL_LIMIT_MS, isTimely: true }, () => true);
+    return true;
+  } catch (error) {
+    if (!(error instanceof EtcdError)) throw error;
+    return false; // nothing renews the lease any more, so the key expires
   }
 }
 

@@ -3,7 +3,6 @@
  */
 import type { UnfinishedCallbacks } from '../client/active-campaigns.ts';
 import { followerLimitMs } from '../core/health.ts';
-import { checkValue } from '../input-checks.ts';
 import { CallbackFrames } from '../util/callback-frames.ts';
 import { clock, untilNextTurn } from '../util/clock.ts';
 import { settledWithin } from '../util/settle.ts';
@@ -30,10 +29,8 @@ export function tellClosedClient(report: CampaignReport, election: string, ttlSe
 /** Text that comes from an unset variable or an object. A value may be JSON, so `null` is no mistake. */
 const UNSET = /undefined|\[object \w+\]/;
 
-/** Only warns about an unset variable, because a value is free text. @throws {InvalidInputError} if it is no valid value. */
-export function checkAnnounced(report: CampaignReport, election: string, value: string | undefined): void {
-  if (value === undefined) return;
-  checkValue(value, election);
+/** Only warns, because a value is free text. */
+export function tellUnset(report: CampaignReport, election: string, value = ''): void {
   const unset = UNSET.exec(value)?.[0];
   if (unset === undefined) return;
   report.unusual(

@@ -51,7 +51,7 @@ export function startWatchdog(options: WatchdogOptions = {}): Watchdog {
 
 /**
  * The part of a host that all loaded copies of this package use. A copy of another version may have started the host. So a later
- * version may add members, but must keep these.
+ * version may add members, arguments and results, but must keep these, and must not need what it adds.
  */
 export type SharedHost = Pick<
   WorkerHost,
