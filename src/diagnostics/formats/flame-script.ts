@@ -112,7 +112,7 @@ function look() {
     box.element.classList.toggle('found', matched);
     if (!matched) continue;
     count++;
-    // Callers come first. The width of a box includes the boxes below it, so their widths are not added again.
+    // Callers come first. The width of a box includes the boxes below it, so the widths of those boxes are not added again.
     if (box.left >= covered - 1e-6) {
       share += box.width;
       covered = box.left + box.width;

@@ -8,7 +8,7 @@ export interface Recording {
   readonly takenAt: number;
 }
 
-/** Accepts the commands of an inspector: `inspector.Session`, or a connection to another process. */
+/** Something that takes the commands of an inspector: `inspector.Session`, or a connection to another process. */
 export interface Inspected {
   post(method: string, params?: object, done?: (error: Error | null, result?: object) => void): void;
 }

@@ -1,7 +1,7 @@
 import type { ElectionSource } from '../elections.ts';
 import type { Verdict } from '../evidence/report.ts';
 
-/** A term that this process led when the problem was noticed. */
+/** A term that this process led when the main thread last reported. */
 export interface LedTerm {
   readonly name: string;
   readonly fencingToken: string;

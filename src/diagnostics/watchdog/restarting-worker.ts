@@ -13,7 +13,7 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 300_000;
 /** If a worker ran for this long, in milliseconds, the pause after its death is the first pause again. */
 const HEALTHY_AFTER_MS = 600_000;
-/** The memory limit of the worker, in megabytes. Beyond it the worker dies, but not the service. */
+/** The memory limit of the worker, in megabytes. Beyond it the worker dies, but the service does not. */
 const MOST_MEGABYTES = 192;
 
 /** The worker of the watchdog. If it dies, it is started again after a pause. */

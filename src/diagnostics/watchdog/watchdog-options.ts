@@ -74,8 +74,8 @@ export interface WatchdogOptions {
   maxMegabytes?: number | undefined;
   /**
    * The format of the lines on stderr: `text`, `json` (as pino writes it), or `false` for no lines. The worker writes one
-   * line for each report, and one when a reported `starved` or `hot` runaway is over. The service's own logger could not do this, because it
-   * runs on the main thread, which may spin. Default: `text`.
+   * line for each report, one when a reported `starved` or `hot` runaway is over, and one if the webhook fails. The service's
+   * own logger could not do this, because it runs on the main thread, which may spin. Default: `text`.
    */
   log?: 'text' | 'json' | false | undefined;
   /**
@@ -175,7 +175,7 @@ export function readWatchdogOptions(options: WatchdogOptions): {
   if (runawayMs < rest.stallMs)
     throw new DiagnosticsError('DIAGNOSTICS_INVALID', 'options.runawayMs: must not be smaller than stallMs');
   const evidence = {
-    directory: directory === undefined ? undefined : resolve(directory), // the program may change its own folder
+    directory: directory === undefined ? undefined : resolve(directory), // the program may change its working directory later
     keep,
     maxBytes: maxMegabytes * 1024 * 1024,
   };
