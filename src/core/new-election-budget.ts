@@ -1,7 +1,7 @@
 /**
  * Limits how fast a process may start elections under new names. A program may start ten thousand elections **side by side**. A
- * loop starts them **one by one**: each after the previous one has succeeded. So a large token
- * bucket counts all starts, and a small one only those that are made one by one. See docs/decisions/0005-new-names.md.
+ * loop starts them **one by one**: each after the previous one has succeeded. So a large token bucket counts all starts, and a
+ * small one only those that are made one by one. See docs/decisions/0005-new-names.md.
  */
 
 /** How many new elections may start side by side before one is delayed. */

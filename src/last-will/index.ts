@@ -136,13 +136,13 @@ export class LastWill {
       this.#helper = helper;
       const startedAtMs = clock.now();
       let over = false;
-      const notReady = this.#untilReady(helper, () =>
+      const endStart = this.#untilReady(helper, () =>
         gone('it did not start, perhaps because of a process limit'),
       );
       const gone = (reason: string): void => {
         if (over) return;
         over = true;
-        notReady();
+        endStart();
         if (this.#helper === helper) this.#restart(reason, clock.now() - startedAtMs);
       };
       helper.once('error', (error) => gone(error.message));

@@ -1,7 +1,8 @@
 // etcd refused one election of a client. The other elections of that client, which etcd permitted, paid for it.
 import { Etcd3 } from 'etcd3';
-import { type EtcdCluster, startEtcd } from 'etcd-election/dev';
+import type { EtcdCluster } from 'etcd-election/dev';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { startEtcdWithUsers } from '../support/etcd-with-users.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   SHORT_TTL_SECONDS,
@@ -20,13 +21,7 @@ let cluster: EtcdCluster;
 let root: Etcd3;
 
 beforeAll(async () => {
-  cluster = await startEtcd();
-  const open = new Etcd3({ hosts: cluster.endpoints });
-  await open.user('root').create('secret');
-  await open.role('root').create();
-  await open.user('root').addRole('root');
-  await open.auth.authEnable();
-  open.close();
+  cluster = await startEtcdWithUsers('app/');
   root = new Etcd3({ hosts: cluster.endpoints, auth: { username: 'root', password: 'secret' } });
 });
 afterAll(async () => {

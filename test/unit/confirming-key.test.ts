@@ -1,19 +1,12 @@
 // Which election's key confirms the renewals of a shared lease.
 import { expect, test, vi } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
-import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
+import { SessionPool } from '../../src/client/session-pool.ts';
 import { History } from '../../src/etcd/history.ts';
 import type { EtcdTransport } from '../../src/etcd/transport.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
-
-const holderOf = (name: string, isRefused: boolean): LeaseHolder => ({
-  keyPrefix: `election/${name}/`,
-  isRefused: () => isRefused,
-  mayHaveKey: () => true,
-  onOwnKey: () => undefined,
-  onOwnKeyDenied: () => undefined,
-});
+import { holderOf } from '../support/lease-holder.ts';
 
 test('L3: no key of an election that etcd refuses confirms a renewal, so the others keep their lease', async () => {
   const header = { revision: '1', raft_term: '1' };

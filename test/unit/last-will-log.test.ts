@@ -1,20 +1,13 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
-import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
+import { SessionPool } from '../../src/client/session-pool.ts';
 import type { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
 import { grantingEtcd } from '../support/granting-etcd.ts';
+import { holderOf } from '../support/lease-holder.ts';
 
 const end = (): void => undefined;
-
-const holderOf = (name: string): LeaseHolder => ({
-  keyPrefix: `election/${name}/`,
-  isRefused: () => false,
-  mayHaveKey: () => true,
-  onOwnKey: end,
-  onOwnKeyDenied: end,
-});
 
 test('the loss of the last will is logged by an active election, even one with another TTL', async () => {
   let tellLost = (_reason: string): void => undefined;

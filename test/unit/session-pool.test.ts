@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { ReconnectBackoff } from '../../src/client/reconnect-backoff.ts';
-import { SessionPool, type LeaseHolder } from '../../src/client/session-pool.ts';
+import { SessionPool } from '../../src/client/session-pool.ts';
 import { EtcdError, etcdErrorOf } from '../../src/etcd/etcd-error.ts';
 import { hedged } from '../../src/etcd/hedge.ts';
 import { History } from '../../src/etcd/history.ts';
@@ -9,16 +9,9 @@ import type { LastWill } from '../../src/last-will/index.ts';
 import type { EventLog } from '../../src/logging/event-log.ts';
 import { SharedLog } from '../../src/logging/shared-log.ts';
 import { Deferred } from '../../src/util/deferred.ts';
+import { holderOf } from '../support/lease-holder.ts';
 
 const unanswered = (): EtcdError => new EtcdError('unavailable', 'no answer', true);
-
-const holderOf = (name: string, isRefused: boolean): LeaseHolder => ({
-  keyPrefix: `election/${name}/`,
-  isRefused: () => isRefused,
-  mayHaveKey: () => true,
-  onOwnKey: () => undefined,
-  onOwnKeyDenied: () => undefined,
-});
 
 /** A pool on a client whose calls get these results, and a record of what happened. */
 function poolOf(answers: { readonly [call: string]: () => unknown }) {
